@@ -1,0 +1,106 @@
+"""What the lab is made of and where it listens: regions, places, addresses, ports, speed.
+
+Made once from the configuration, written to the instance's folder, read by every part; nothing here changes while a
+lab runs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from lab.core.geography import Coordinates
+
+ACCOUNT_ID = "000000000000"
+DOMAIN = "lab.test"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where people are. `subnet` is the client subnet that their DNS queries carry; `continent` is Route 53's code."""
+
+    name: str
+    coordinates: Coordinates
+    country: str
+    continent: str
+    subdivision: str | None
+    subnet: str
+
+    @property
+    def client_address(self) -> str:
+        """The address that a client in this place has, the tenth of its subnet."""
+        return str(ipaddress.ip_network(self.subnet)[10])
+
+
+@dataclass(frozen=True)
+class Region:
+    """One AWS region of the lab; `number` counts from 1 and decides its address."""
+
+    code: str
+    number: int
+    address: str
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """A round trip set by hand, in milliseconds; `source` is a region or place, `target` a region."""
+
+    source: str
+    target: str
+    round_trip_ms: float
+
+
+@dataclass(frozen=True)
+class Topology:
+    """One instance of the lab.
+
+    `block` is the first two numbers of its loopback addresses ("127.10"). `speed` divides every wait. `state_dir` and
+    `run_dir` are absolute folders: the first holds logs and what outlives a part, the second (mode 0700, a short path)
+    the Unix sockets. `seed` is the root of every named random.
+    """
+
+    block: str
+    regions: tuple[Region, ...]
+    places: tuple[Place, ...]
+    state_dir: str
+    run_dir: str
+    speed: float = 1.0
+    seed: int = 0
+    aws_port: int = 4566
+    http_port: int = 8080
+    dns_port: int = 5300
+    control_port: int = 8000
+    domain: str = DOMAIN
+    round_trips: tuple[RoundTrip, ...] = ()
+
+    @property
+    def global_address(self) -> str:
+        """The address of the global endpoint, the DNS server, control and the console."""
+        return f"{self.block}.0.1"
+
+    @property
+    def region_codes(self) -> tuple[str, ...]:
+        return tuple(region.code for region in self.regions)
+
+    def region(self, code: str) -> Region:
+        """The region with this code; KeyError if the lab has none."""
+        for region in self.regions:
+            if region.code == code:
+                return region
+        raise KeyError(code)
+
+    def place(self, name: str) -> Place:
+        """The place with this name; KeyError if there is none."""
+        for place in self.places:
+            if place.name == name:
+                return place
+        raise KeyError(name)
+
+    def socket_path(self, part: str) -> str:
+        """The Unix socket of a part: `edge`, `replicator`, `control`, `supervisor`, `engine-us-east-1`, ..."""
+        return f"{self.run_dir}/{part}.sock"
+
+
+def regional_addresses(block: str, codes: tuple[str, ...]) -> tuple[Region, ...]:
+    """Regions in the order given, region n at BLOCK.n.1."""
+    return tuple(Region(code, n, f"{block}.{n}.1") for n, code in enumerate(codes, start=1))

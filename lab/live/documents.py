@@ -1,0 +1,95 @@
+"""What the control part publishes, as each other part keeps it: named JSON documents, on disk and in memory.
+
+Control pushes a document to a part (`PUT /documents/NAME` on its Unix socket); the part writes it to its own folder
+before it answers, so that it goes on with the last known one when control is gone, after a restart too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from lab.core import codec
+from lab.core.endpoint_name import EndpointNames
+from lab.core.faults import FaultSet
+from lab.core.function import Functions
+from lab.core.health_check import HealthChecks
+from lab.core.rest_api import RestApis
+from lab.core.table import Tables
+from lab.core.zone import Zones
+from lab.live.http_server import Request, Response, json_response
+
+DOCUMENTS: dict[str, type] = {
+    "zones": Zones,
+    "endpoints": EndpointNames,
+    "health_checks": HealthChecks,
+    "functions": Functions,
+    "apis": RestApis,
+    "tables": Tables,
+    "faults": FaultSet,
+}
+"""Every document by name; its class has defaults for all fields, which stand while none was published."""
+
+T = TypeVar("T")
+
+
+def _name_of(cls: type) -> str:
+    return next(name for name, candidate in DOCUMENTS.items() if candidate is cls)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file's content in one step; a crash leaves the old or the new content."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+class DocumentStore:
+    """The documents of one part, in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._values: dict[str, Any] = {}
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+        for name, cls in DOCUMENTS.items():
+            path = folder / f"{name}.json"
+            self._values[name] = codec.decode(cls, orjson.loads(path.read_bytes())) if path.exists() else cls()
+
+    def get(self, cls: type[T]) -> T:
+        """The current document of a class: `store.get(Zones)`."""
+        value = self._values[_name_of(cls)]
+        assert isinstance(value, cls)
+        return value
+
+    def watch(self, cls: type, callback: Callable[[], None]) -> None:
+        """Call back after each change of a document."""
+        self._watchers.setdefault(_name_of(cls), []).append(callback)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Take a published document. Raises KeyError for an unknown name, ValueError for one that does not fit."""
+        value = codec.decode(DOCUMENTS[name], orjson.loads(data))
+        write_atomically(self._folder / f"{name}.json", data)
+        self._values[name] = value
+        for callback in self._watchers.get(name, []):
+            callback()
+
+    def answer(self, request: Request) -> Response | None:
+        """Answer `PUT /documents/NAME` and `GET /documents/NAME`; None for any other request."""
+        prefix = "/documents/"
+        if not request.path.startswith(prefix):
+            return None
+        name = request.path.removeprefix(prefix)
+        if name not in DOCUMENTS:
+            return json_response(404, b'{"error":"no such document"}')
+        if request.method == "GET":
+            return json_response(200, orjson.dumps(codec.encode(self._values[name])))
+        try:
+            self.put(name, request.body)
+        except ValueError as error:
+            return json_response(400, orjson.dumps({"error": str(error)}))
+        return json_response(200, b"{}")

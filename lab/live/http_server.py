@@ -1,0 +1,302 @@
+"""An HTTP/1.1 server on asyncio's transports and llhttp's parser, for every port that the lab opens.
+
+It frames: keep-alive, pipelining in order, chunked bodies, `Expect: 100-continue`, limits, malformed requests. What a
+request means is the handler's business. A handler may return a Response, or None to hang: the connection then stays
+open and silent until the client leaves or `HttpServer.close` is called. No TLS, no HTTP/2, no upgrades.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+import httptools
+
+MAX_HEADER_BYTES = 64 * 1024
+DEFAULT_MAX_BODY_BYTES = 16 * 1024 * 1024
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `target` is as on the request line; `headers` keep their case, order and repetitions."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes
+    peer: tuple[str, int] | None
+    local: tuple[str, int] | None
+    http_version: str = "1.1"
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, by name without regard to case."""
+        name = name.lower()
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return None
+
+    @property
+    def path(self) -> str:
+        """The target up to the question mark, still percent-encoded."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What follows the question mark, still percent-encoded; "" without one."""
+        return self.target.partition("?")[2]
+
+
+@dataclass(slots=True)
+class Response:
+    """One response. The server adds Content-Length, and Connection where it closes."""
+
+    status: int
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    close: bool = False
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, by name without regard to case."""
+        name = name.lower()
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return None
+
+
+Handler = Callable[[Request], Awaitable[Response | None]]
+
+
+def json_response(status: int, body: bytes, headers: Headers | None = None) -> Response:
+    """A JSON response from ready bytes."""
+    return Response(status, [("Content-Type", "application/json"), *(headers or [])], body)
+
+
+def format_response(response: Response, *, head: bool, close: bool) -> bytes:
+    """The bytes of a response on the wire."""
+    reason = REASONS.get(response.status, b"Unknown")
+    parts = [b"HTTP/1.1 %d %b\r\n" % (response.status, reason)]
+    for name, value in response.headers:
+        parts.append(f"{name}: {value}\r\n".encode("latin-1", "replace"))
+    if response.status >= 200 and response.status != 204:
+        parts.append(b"Content-Length: %d\r\n" % len(response.body))
+    if close:
+        parts.append(b"Connection: close\r\n")
+    parts.append(b"\r\n")
+    if not head and response.status != 204:
+        parts.append(response.body)
+    return b"".join(parts)
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._queue: deque[tuple[Request, bool]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._refusal: Response | None = None
+        self._peer: tuple[str, int] | None = None
+        self._local: tuple[str, int] | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._target = b""
+        self._headers: Headers = []
+        self._header_bytes = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._peer = (peer[0], peer[1]) if isinstance(peer, tuple) else None
+        self._local = (local[0], local[1]) if isinstance(local, tuple) else None
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self._transport = None
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "upgrades are not supported")
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, _Refused):
+                self._refuse(cause.status, str(cause))
+            else:
+                raise
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"malformed HTTP: {error}")
+
+    def eof_received(self) -> bool:
+        return self._task is not None  # answer what was asked before closing
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self._reset()
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        self._count_header_bytes(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_header_bytes(len(name) + len(value) + 4)
+        self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        for name, value in self._headers:
+            if name.lower() == "content-length" and int(value) > self._server.max_body_bytes:
+                raise _Refused(413, "the request body is too large")
+            if name.lower() == "expect" and value.lower() == "100-continue" and self._transport is not None:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._server.max_body_bytes:
+            raise _Refused(413, "the request body is too large")
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        request = Request(
+            self._parser.get_method().decode("ascii"),
+            self._target.decode("latin-1"),
+            self._headers,
+            b"".join(self._body),
+            self._peer,
+            self._local,
+            self._parser.get_http_version(),
+        )
+        self._queue.append((request, self._parser.should_keep_alive()))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._serve())
+        elif len(self._queue) >= 32 and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _count_header_bytes(self, count: int) -> None:
+        self._header_bytes += count
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise _Refused(431, "the request's headers are too large")
+
+    # serving
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._refusal = Response(status, [("Content-Type", "text/plain")], f"{message}\n".encode(), close=True)
+        if self._task is None:
+            self._send(self._refusal, head=False, close=True)
+
+    async def _serve(self) -> None:
+        while self._queue:
+            request, keep_alive = self._queue.popleft()
+            response = await self._server.answer(request)
+            if self._transport is None:
+                return
+            if response is None:
+                return  # hang: nothing more comes on this connection
+            self._send(response, head=request.method == "HEAD", close=response.close or not keep_alive)
+            if self._transport is None or self._transport.is_closing():
+                return
+            if len(self._queue) < 32:
+                self._transport.resume_reading()
+        self._task = None
+        if self._refusal is not None:
+            self._send(self._refusal, head=False, close=True)
+
+    def _send(self, response: Response, *, head: bool, close: bool) -> None:
+        if self._transport is None:
+            return
+        self._transport.write(format_response(response, head=head, close=close))
+        if close:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection with a reset."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class HttpServer:
+    """Serves one handler on any number of sockets. `max_body_bytes` limits a request's body (413 beyond it)."""
+
+    def __init__(self, handler: Handler, *, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> None:
+        self._handler = handler
+        self.max_body_bytes = max_body_bytes
+        self.connections: set[_Connection] = set()
+        self._servers: list[asyncio.Server] = []
+
+    async def answer(self, request: Request) -> Response | None:
+        """What the handler answers; a bug in it becomes a 500 and a line on stderr, never a dropped connection."""
+        try:
+            return await self._handler(request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # the edge: a bug must not take the server down, and must be seen
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"{request.method} {request.target} failed", "exception": error}
+            )
+            return Response(500, [("Content-Type", "text/plain")], b"internal error\n")
+
+    async def listen_tcp(self, address: str, port: int) -> None:
+        """Accept connections at an address; raises OSError if it is taken."""
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, port))
+            sock.setblocking(False)
+        except OSError:
+            sock.close()
+            raise
+        self._servers.append(await loop.create_server(lambda: _Connection(self), sock=sock, backlog=1024))
+
+    async def listen_unix(self, path: str) -> None:
+        """Accept connections on a Unix socket, replacing a dead one's file."""
+        with contextlib.suppress(FileNotFoundError):
+            Path(path).unlink()
+        old = os.umask(0o177)
+        try:
+            self._servers.append(
+                await asyncio.get_running_loop().create_unix_server(lambda: _Connection(self), path, backlog=1024)
+            )
+        finally:
+            os.umask(old)
+
+    def stop_listening(self) -> None:
+        """Close the listening sockets (new connections are refused) and reset the open connections."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def close(self) -> None:
+        """Stop for good."""
+        self.stop_listening()
