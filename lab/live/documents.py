@@ -62,8 +62,7 @@ class DocumentStore:
 
     def get(self, cls: type[T]) -> T:
         """The current document of a class: `store.get(Zones)`."""
-        value = self._values[_name_of(cls)]
-        assert isinstance(value, cls)
+        value: T = self._values[_name_of(cls)]
         return value
 
     def watch(self, cls: type, callback: Callable[[], None]) -> None:
@@ -72,7 +71,7 @@ class DocumentStore:
 
     def put(self, name: str, data: bytes) -> None:
         """Take a published document. Raises KeyError for an unknown name, ValueError for one that does not fit."""
-        value = codec.decode(DOCUMENTS[name], orjson.loads(data))
+        value: Any = codec.decode(DOCUMENTS[name], orjson.loads(data))
         write_atomically(self._folder / f"{name}.json", data)
         self._values[name] = value
         for callback in self._watchers.get(name, []):
