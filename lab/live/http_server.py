@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 import httptools
+
+from lab.live.listening import bind_tcp
 
 MAX_HEADER_BYTES = 64 * 1024
 DEFAULT_MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -264,18 +265,13 @@ class HttpServer:
             )
             return Response(500, [("Content-Type", "text/plain")], b"internal error\n")
 
-    async def listen_tcp(self, address: str, port: int) -> None:
-        """Accept connections at an address; raises OSError if it is taken."""
+    async def listen_tcp(self, address: str, port: int) -> int:
+        """Accept connections at an address; the port (0 asks for any). Raises AddressInUse, EnvironmentFailure."""
         loop = asyncio.get_running_loop()
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((address, port))
-            sock.setblocking(False)
-        except OSError:
-            sock.close()
-            raise
+        sock = bind_tcp(address, port)
         self._servers.append(await loop.create_server(lambda: _Connection(self), sock=sock, backlog=1024))
+        bound: int = sock.getsockname()[1]
+        return bound
 
     async def listen_unix(self, path: str) -> None:
         """Accept connections on a Unix socket, replacing a dead one's file."""
