@@ -34,6 +34,9 @@ DOCUMENTS: dict[str, type] = {
 }
 """Every document by name; its class has defaults for all fields, which stand while none was published."""
 
+VERSION_HEADER = "x-lab-version"
+"""A push may carry a version, a growing number; a part refuses (409) a version that is below the one that it has."""
+
 T = TypeVar("T")
 
 
@@ -55,6 +58,7 @@ class DocumentStore:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._values: dict[str, Any] = {}
+        self._versions: dict[str, int] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         for name, cls in DOCUMENTS.items():
             path = folder / f"{name}.json"
@@ -87,8 +91,15 @@ class DocumentStore:
             return json_response(404, b'{"error":"no such document"}')
         if request.method == "GET":
             return json_response(200, orjson.dumps(codec.encode(self._values[name])))
+        version = request.header(VERSION_HEADER)
+        if version is not None and version.isdecimal():
+            held = self._versions.get(name, 0)
+            if int(version) < held:
+                return json_response(409, orjson.dumps({"error": f"older than what is here, {held}", "version": held}))
         try:
             self.put(name, request.body)
         except ValueError as error:
             return json_response(400, orjson.dumps({"error": str(error)}))
+        if version is not None and version.isdecimal():
+            self._versions[name] = int(version)
         return json_response(200, b"{}")
