@@ -1,0 +1,131 @@
+"""Before anything starts: one lab a folder, addresses that are free, and the folders that the parts will use."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.config.settings import Settings, make_topology
+from lab.core import codec
+from lab.core.deployment import DeploymentPlan
+from lab.core.topology import Topology
+from lab.errors import EnvironmentFailure, UserError
+from lab.supervisor.instance import (
+    RUN_DIR_PREFIX,
+    Instance,
+    clear_remains,
+    lock_state,
+    read_instance,
+)
+
+
+def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instance | None]:
+    """Make the state and run folders of a new instance; the topology, and the dead lab that was cleared away, if any.
+
+    Raises UserError if a lab runs here, EnvironmentFailure if an address cannot be had.
+    """
+    if sys.platform != "linux":
+        raise EnvironmentFailure(
+            f"this machine ({sys.platform}) has no loopback range 127.0.0.0/8 to put regions on: "
+            "run the lab in Docker (`docker compose up`), or on Linux or WSL2"
+        )
+    state_dir = settings.state_dir
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (state_dir / "logs").mkdir(exist_ok=True)
+    lock = lock_state(state_dir)
+    if lock is None:
+        raise UserError(_running(read_instance(state_dir), settings))
+    try:
+        dead = clear_remains(state_dir)
+        topology = make_topology(settings, run_dir="")
+        check_addresses(topology)
+        run_dir = tempfile.mkdtemp(prefix=RUN_DIR_PREFIX)  # mode 0700
+        (Path(run_dir) / "tmp").mkdir()
+        topology = make_topology(settings, run_dir=run_dir)
+        for log in (state_dir / "logs").glob("*.log*"):
+            log.unlink()
+        (state_dir / "topology.json").write_text(json.dumps(codec.encode(topology), indent=1))
+        write_plan(state_dir, plan)
+        with open(os.open(state_dir / "token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as token:  # noqa: PTH123
+            token.write(secrets.token_urlsafe(32) + "\n")
+    finally:
+        os.close(lock)
+    return topology, dead
+
+
+def write_plan(state_dir: Path, plan: DeploymentPlan) -> Path:
+    """Write `plan.json`, what `lab.deploy` carries out."""
+    path = state_dir / "plan.json"
+    path.write_text(json.dumps(codec.encode(plan), indent=1))
+    return path
+
+
+def _running(instance: Instance | None, settings: Settings) -> str:
+    if instance is None:
+        return f"another lab is just starting in {settings.folder}; wait for it, or stop it with `lab down`"
+    return (
+        f"a lab runs in {settings.folder} already (pid {instance.pid}, block {instance.block}.0.0/16, "
+        f"{', '.join(instance.regions)}): `lab status` shows it, `lab down` stops it; "
+        "for a second one use another folder and another block (`lab up --block 127.20`)"
+    )
+
+
+def listening(topology: Topology) -> Iterator[tuple[str, int, str]]:
+    """Every address that the lab listens on: address, port, "tcp" or "udp"."""
+    everywhere = topology.global_address
+    yield everywhere, topology.aws_port, "tcp"
+    yield everywhere, topology.control_port, "tcp"
+    yield everywhere, topology.dns_port, "tcp"
+    yield everywhere, topology.dns_port, "udp"
+    for region in topology.regions:
+        yield region.address, topology.aws_port, "tcp"
+        yield region.address, topology.http_port, "tcp"
+
+
+def check_addresses(topology: Topology) -> None:
+    """Bind every address once, to tell now who is in the way. Raises EnvironmentFailure (AddressInUse)."""
+    for address, port, protocol in listening(topology):
+        kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+        with socket.socket(socket.AF_INET, kind) as sock:
+            try:
+                if protocol == "tcp":
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((address, port))
+                if protocol == "tcp":
+                    sock.listen(1)
+            except OSError as error:
+                raise _explain(error, address, port, protocol) from error
+
+
+def _explain(error: OSError, address: str, port: int, protocol: str) -> EnvironmentFailure:
+    from lab.live.listening import AddressInUse, explain_bind_error, holder_of
+
+    holder = holder_of(address, port, protocol=protocol) if error.errno == errno.EADDRINUSE else None
+    folder = _lab_folder(holder) if holder else None
+    if folder is not None:
+        return AddressInUse(
+            f"{address}:{port} belongs to the lab of {folder} ({holder}): stop that one (`lab -C {folder} down`), "
+            "or choose another block of addresses (`lab up --block 127.20`, `block` in lab.toml)"
+        )
+    return explain_bind_error(error, address, port, protocol=protocol)
+
+
+def _lab_folder(holder: str) -> str | None:
+    """The project folder of a holder that is a part of a lab: its command line names the topology."""
+    pid = holder.rpartition("pid ")[2].rstrip(")")
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    for argument in arguments:
+        path = Path(os.fsdecode(argument))
+        if path.name == "topology.json":
+            return str(path.parent.parent)
+    return None

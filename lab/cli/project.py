@@ -1,0 +1,106 @@
+"""The project that a command is about: its folder, its state, its running lab, and calls to that lab's control."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from lab.config.settings import STATE_FOLDER, project_folder, suggestion
+from lab.core import codec
+from lab.core.deployment import DeploymentPlan
+from lab.core.topology import Place, Topology
+from lab.errors import LabError, LabUnreachable, UserError
+from lab.supervisor.instance import Instance, require_instance
+
+CALL_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder; `Project.find` looks for it from the current folder upwards."""
+
+    folder: Path
+
+    @classmethod
+    def find(cls, folder: Path | None = None) -> Project:
+        """The project of a folder, or the one that the current folder is in."""
+        return cls(folder.resolve()) if folder is not None else cls(project_folder(Path.cwd()))
+
+    @property
+    def state_dir(self) -> Path:
+        return self.folder / STATE_FOLDER
+
+    def instance(self) -> Instance:
+        """The running lab. Raises LabNotRunning."""
+        return require_instance(self.folder, self.state_dir)
+
+    def running(self) -> RunningLab:
+        """The running lab with what it is made of. Raises LabNotRunning."""
+        instance = self.instance()
+        topology = codec.decode(Topology, json.loads(instance.topology_path.read_bytes()))
+        return RunningLab(instance, topology)
+
+
+@dataclass(frozen=True)
+class RunningLab:
+    """A running lab, as the command line reaches it."""
+
+    instance: Instance
+    topology: Topology
+
+    def call(self, method: str, path: str, body: Any = None, *, limit_s: float = CALL_LIMIT_S, **query: str) -> Any:
+        """Call control's token API; the decoded answer. Raises UserError for a 4xx, LabUnreachable, LabError."""
+        address, port = self.topology.global_address, self.topology.control_port
+        connection = http.client.HTTPConnection(address, port, timeout=limit_s)
+        headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
+        try:
+            target = f"{path}?{urlencode(query)}" if query else path
+            connection.request(method, target, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            data = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise LabUnreachable(
+                f"control does not answer at {address}:{port} ({error}); `lab logs control` may say why"
+            ) from error
+        finally:
+            connection.close()
+        value = _json(data)
+        if response.status >= 400:
+            text = value.get("error") if isinstance(value, dict) else None
+            kind = UserError if response.status < 500 else LabError
+            raise kind(str(text or f"{method} {path} answered {response.status}"))
+        return value
+
+    def plan(self) -> DeploymentPlan:
+        """What was deployed last."""
+        return codec.decode(DeploymentPlan, json.loads((Path(self.instance.state_dir) / "plan.json").read_bytes()))
+
+    def place(self, name: str) -> Place:
+        """A place by name. Raises UserError."""
+        try:
+            return self.topology.place(name)
+        except KeyError:
+            known = [place.name for place in self.topology.places]
+            raise UserError(
+                f"unknown place {name!r}: {suggestion(name, known)}; `lab status --places` lists all"
+            ) from None
+
+    def region(self, code: str) -> str:
+        """A region's code, if the lab has it. Raises UserError."""
+        if code not in self.topology.region_codes:
+            raise UserError(f"this lab has no region {code!r}: {suggestion(code, self.topology.region_codes)}")
+        return code
+
+    def _token(self) -> str:
+        return (Path(self.instance.state_dir) / "token").read_text().strip()
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data) if data else None
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""The configuration: `lab.toml` or the defaults, validated whole, as frozen values."""

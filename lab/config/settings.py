@@ -1,0 +1,210 @@
+"""The settings of one lab as frozen values: what `lab.toml` and the command line's options come to.
+
+Without a `lab.toml` the defaults below stand and nothing heavy is imported; `lab.config.toml_file` reads the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lab.core.deployment import DeploymentPlan, FunctionPlan, HealthCheckPlan, TablePlan, feedback_plan
+from lab.core.topology import DOMAIN, Place, RoundTrip, Topology, regional_addresses
+from lab.errors import UserError
+
+FILE_NAME = "lab.toml"
+STATE_FOLDER = ".lab"
+DEFAULT_REGIONS = ("us-east-1", "us-west-2")
+REGIONS_MAX = 32
+BLOCK_PATTERN = re.compile(r"127\.(\d{1,3})\Z")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of every address of the lab."""
+
+    aws: int = 4566
+    http: int = 8080
+    dns: int = 5300
+    control: int = 8000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One lab's settings. `folder` is the project's folder; `functions` and `tables` None mean the shipped ones."""
+
+    folder: Path
+    regions: tuple[str, ...] = DEFAULT_REGIONS
+    block: str = "127.10"
+    speed: float = 1.0
+    seed: int = 0
+    handlers: Path | None = None
+    domain: str = DOMAIN
+    ports: Ports = Ports()
+    places: tuple[Place, ...] = ()
+    round_trips: tuple[RoundTrip, ...] = ()
+    functions: tuple[FunctionPlan, ...] | None = None
+    tables: tuple[TablePlan, ...] | None = None
+    health_check: HealthCheckPlan | None = None
+
+    @property
+    def state_dir(self) -> Path:
+        return self.folder / STATE_FOLDER
+
+
+def project_folder(start: Path) -> Path:
+    """The nearest folder, from `start` upwards, with a `lab.toml` or the state of a lab; `start` if there is none."""
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file() or (folder / STATE_FOLDER / "instance.json").is_file():
+            return folder
+    return start
+
+
+def load_settings(folder: Path) -> Settings:
+    """The settings of a project folder. Raises ConfigError."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return Settings(folder)
+    from lab.config.toml_file import read_settings  # pydantic is only paid for where there is a file
+
+    return read_settings(path)
+
+
+def override(
+    settings: Settings,
+    *,
+    regions: str | None = None,
+    block: str | None = None,
+    speed: float | None = None,
+    handlers: Path | None = None,
+) -> Settings:
+    """The settings with the command line's options in place of theirs. Raises UserError."""
+    if regions is not None:
+        codes = tuple(code for code in re.split(r"[,\s]+", regions) if code)
+        settings = replace(settings, regions=check_regions(codes))
+    if block is not None:
+        settings = replace(settings, block=check_block(block))
+    if speed is not None:
+        settings = replace(settings, speed=check_speed(speed))
+    if handlers is not None:
+        settings = replace(settings, handlers=handlers)
+    return settings
+
+
+def check_regions(codes: tuple[str, ...]) -> tuple[str, ...]:
+    """The region codes, if each is one of AWS's and none comes twice. Raises UserError."""
+    from lab.data import geography
+
+    known = geography().regions
+    if not codes:
+        raise UserError("no region given: name at least one, such as us-east-1,us-west-2")
+    if len(codes) > REGIONS_MAX:
+        raise UserError(f"{len(codes)} regions are more than the lab can run: at most {REGIONS_MAX}")
+    for code in codes:
+        if code not in known:
+            raise UserError(f"unknown region {code!r}: {suggestion(code, known)}")
+        if codes.count(code) > 1:
+            raise UserError(f"region {code} is given twice")
+    return codes
+
+
+def check_block(block: str) -> str:
+    """The block of addresses, if it is the first two numbers of loopback addresses. Raises UserError."""
+    match = BLOCK_PATTERN.match(block.removesuffix(".0.0/16"))
+    if match is None or int(match[1]) > 255:
+        raise UserError(f"{block!r} is not a block of loopback addresses: give its first two numbers, such as 127.20")
+    return f"127.{int(match[1])}"
+
+
+def check_speed(speed: float) -> float:
+    """The speed, if it is one. Raises UserError."""
+    if not 0.1 <= speed <= 1000:
+        raise UserError(f"speed {speed:g} is out of range: 1 is AWS's pace, 30 is thirty times as fast (0.1 to 1000)")
+    return speed
+
+
+def suggestion(word: str, known: Iterable[str], *, several: str = "one of") -> str:
+    """What to say after an unknown word: the closest known ones, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    if close and len(names) > 8:
+        return f"did you mean {' or '.join(close)}?"
+    return f"expected {several} {', '.join(names)}" + (f" (did you mean {close[0]}?)" if close else "")
+
+
+def make_topology(settings: Settings, *, run_dir: str) -> Topology:
+    """The topology of an instance with these settings."""
+    from lab.data import places
+
+    return Topology(
+        block=settings.block,
+        regions=regional_addresses(settings.block, settings.regions),
+        places=(*places(), *settings.places),
+        state_dir=str(settings.state_dir.resolve()),
+        run_dir=run_dir,
+        speed=settings.speed,
+        seed=settings.seed,
+        aws_port=settings.ports.aws,
+        http_port=settings.ports.http,
+        dns_port=settings.ports.dns,
+        control_port=settings.ports.control,
+        domain=settings.domain,
+        round_trips=settings.round_trips,
+    )
+
+
+def shipped_handlers() -> Path:
+    """The folder of the handlers that come with the lab."""
+    import lab
+
+    return Path(os.path.realpath(lab.__file__)).parent.parent / "handlers"
+
+
+def handlers_folder(settings: Settings) -> Path:
+    """Where the functions' folders are: the option or setting, else the project's `handlers/`, else the shipped one."""
+    if settings.handlers is not None:
+        return settings.handlers.expanduser().resolve()
+    own = settings.folder / "handlers"
+    return own.resolve() if own.is_dir() else shipped_handlers()
+
+
+def make_plan(settings: Settings) -> DeploymentPlan:
+    """What to deploy. Raises UserError if a function's folder is missing or no route is known for the handlers."""
+    folder = handlers_folder(settings)
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}: `--handlers` (or `handlers` in {FILE_NAME}) names a folder of functions")
+    if settings.functions is None:
+        return _shipped_plan(settings, folder)
+    functions = []
+    for function in settings.functions:
+        code = folder / function.folder
+        if not code.is_dir():
+            raise UserError(f"function {function.name}: no folder {code}; make it, or correct `folder` in {FILE_NAME}")
+        functions.append(replace(function, folder=str(code)))
+    plan = DeploymentPlan(tuple(functions), settings.tables or (), settings.health_check, zone=settings.domain)
+    return plan if plan.health_check else replace(plan, health_check=_found_health_check(plan))
+
+
+def _shipped_plan(settings: Settings, folder: Path) -> DeploymentPlan:
+    code = folder / "feedback"
+    if not (code / "app.py").is_file():
+        found = sorted(path.parent.name for path in folder.glob("*/app.py")) or ["orders"]
+        example = f'[[functions]]\nname = "{found[0]}"\nfolder = "{found[0]}"\nroutes = ["GET /{found[0]}"]'
+        raise UserError(
+            f"{folder}: the lab does not know the routes of these handlers; "
+            f"name them in {settings.folder / FILE_NAME}, for example\n\n{example}\n"
+        )
+    plan = feedback_plan(str(code), settings.domain)
+    return replace(plan, tables=settings.tables or plan.tables, health_check=settings.health_check or plan.health_check)
+
+
+def _found_health_check(plan: DeploymentPlan) -> HealthCheckPlan | None:
+    """A route to check: `/health` if there is one, else the first GET without a parameter."""
+    paths = [route.path for route, _ in plan.routes if route.method in ("GET", "ANY") and "{" not in route.path]
+    if not paths:
+        return None
+    return HealthCheckPlan("/health" if "/health" in paths else paths[0])

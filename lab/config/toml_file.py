@@ -1,0 +1,200 @@
+"""`lab.toml` read and validated whole: the settings, or an error that says file, line, key and what was expected."""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from lab.config import lines, schema
+from lab.config.settings import Ports, Settings, suggestion
+from lab.core.deployment import FunctionPlan, HealthCheckPlan, TablePlan
+from lab.core.geography import Coordinates
+from lab.core.table import KeyAttribute
+from lab.core.topology import Place, RoundTrip
+from lab.data import geography, places
+from lab.errors import ConfigError
+
+EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": 'a table, such as {name = "value"}',
+    "model_type": "a table, such as [ports]",
+    "model_attributes_type": "a table",
+}
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings of a file. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 text ({error.reason} at byte {error.start})", file=str(path)) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", file=str(path)) from error
+    source = _Source(path, lines.key_lines(text))
+    try:
+        model = schema.LabModel.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise source.error(_message(first, value), first["loc"]) from error
+    return _settings(model, source)
+
+
+class _Source:
+    """The file, to say where a mistake is."""
+
+    def __init__(self, path: Path, key_lines: dict[lines.Path, int]) -> None:
+        self.path, self._lines = path, key_lines
+
+    def error(self, message: str, location: tuple[str | int, ...]) -> ConfigError:
+        key = ""
+        for part in location:
+            key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
+        return ConfigError(message, file=str(self.path), line=lines.line_of(self._lines, location), key=key or None)
+
+
+def _message(error: ErrorDetails, value: Any) -> str:
+    kind, given, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key; {suggestion(str(error['loc'][-1]), _keys_at(error['loc'][:-1]))}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return f"expected {context['expected']}, got {given!r}"
+    if kind in EXPECTED:
+        return f"expected {EXPECTED[kind]}, got {given!r}"
+    message = error["msg"].replace("Input should", "should").replace("Dictionary should", "should")
+    return f"{message}, got {given!r}"
+
+
+def _keys_at(location: tuple[str | int, ...]) -> Iterable[str]:
+    """The keys that the table at a location may have."""
+    model: type[schema.Model] = schema.LabModel
+    nested: dict[str, type[schema.Model]] = {
+        "ports": schema.PortsModel,
+        "places": schema.PlaceModel,
+        "round_trips": schema.RoundTripModel,
+        "functions": schema.FunctionModel,
+        "tables": schema.TableModel,
+        "health_check": schema.HealthCheckModel,
+    }
+    for part in location:
+        if isinstance(part, str) and part in nested:
+            model = nested[part]
+    return model.model_fields
+
+
+def _settings(model: schema.LabModel, source: _Source) -> Settings:
+    all_places = _places(model.places, source)
+    _check_round_trips(model, all_places, source)
+    functions = _functions(model.functions, source)
+    folder = source.path.parent
+    return Settings(
+        folder=folder,
+        regions=tuple(model.regions),
+        block=model.block,
+        speed=model.speed,
+        seed=model.seed,
+        handlers=folder / Path(model.handlers).expanduser() if model.handlers is not None else None,
+        domain=model.domain,
+        ports=_ports(model.ports, source),
+        places=all_places,
+        round_trips=tuple(RoundTrip(r.source, r.target, r.round_trip_ms) for r in model.round_trips),
+        functions=functions,
+        tables=None
+        if model.tables is None
+        else tuple(
+            TablePlan(table.name, tuple(KeyAttribute(name, kind) for name, kind in table.key.items()))
+            for table in model.tables
+        ),
+        health_check=None
+        if model.health_check is None
+        else HealthCheckPlan(
+            model.health_check.path, model.health_check.request_interval_s, model.health_check.failure_threshold
+        ),
+    )
+
+
+def _ports(model: schema.PortsModel, source: _Source) -> Ports:
+    if model.aws == model.http:
+        raise source.error(f"`aws` and `http` are both {model.aws}; they share an address", ("ports", "http"))
+    if len({model.aws, model.dns, model.control}) < 3:
+        raise source.error("`aws`, `dns` and `control` share an address, and must differ", ("ports",))
+    return Ports(model.aws, model.http, model.dns, model.control)
+
+
+def _places(models: list[schema.PlaceModel], source: _Source) -> tuple[Place, ...]:
+    """The file's places, each with a subnet that no other place has."""
+    taken = {place.subnet: place.name for place in places()}
+    names = {place.name for place in places()}
+    free = (str(network) for network in schema.CLIENT_NETWORK.subnets(new_prefix=24))
+    found = []
+    for number, model in enumerate(models):
+        if model.name in names:
+            raise source.error(f"there is a place {model.name} already", ("places", number, "name"))
+        subnet = model.subnet or next(s for s in free if s not in taken and not s.startswith("198.18.0."))
+        subnet = str(ipaddress.ip_network(subnet))
+        if subnet in taken:
+            raise source.error(f"{subnet} belongs to {taken[subnet]}", ("places", number, "subnet"))
+        taken[subnet] = model.name
+        names.add(model.name)
+        coordinates = Coordinates(model.latitude, model.longitude)
+        found.append(Place(model.name, coordinates, model.country.upper(), model.continent, model.subdivision, subnet))
+    return tuple(found)
+
+
+def _check_round_trips(model: schema.LabModel, own: tuple[Place, ...], source: _Source) -> None:
+    regions = set(geography().regions)
+    sources = regions | {place.name for place in (*places(), *own)}
+    for number, trip in enumerate(model.round_trips):
+        if trip.source not in sources:
+            message = f"no region or place {trip.source!r}: {suggestion(trip.source, sources)}"
+            raise source.error(message, ("round_trips", number, "source"))
+        if trip.target not in regions:
+            message = f"no region {trip.target!r}: {suggestion(trip.target, regions)}"
+            raise source.error(message, ("round_trips", number, "target"))
+
+
+def _functions(models: list[schema.FunctionModel] | None, source: _Source) -> tuple[FunctionPlan, ...] | None:
+    if models is None:
+        return None
+    names: set[str] = set()
+    routes: dict[str, str] = {}
+    plans = []
+    for number, model in enumerate(models):
+        if model.name in names:
+            raise source.error(f"there is a function {model.name} already", ("functions", number, "name"))
+        names.add(model.name)
+        for text in model.routes:
+            route = schema.parse_route(text)
+            other = routes.setdefault(f"{route.method} {route.path}", model.name)
+            if other != model.name or model.routes.count(text) > 1:
+                raise source.error(f"{text} is a route of {other} already", ("functions", number, "routes"))
+        plans.append(
+            FunctionPlan(
+                name=model.name,
+                folder=model.folder or model.name,
+                handler=model.handler,
+                routes=tuple(schema.parse_route(text) for text in model.routes),
+                environment=model.environment,
+                timeout_s=model.timeout_s,
+                memory_mb=model.memory_mb,
+                reserved_concurrency=model.reserved_concurrency,
+            )
+        )
+    return tuple(plans)

@@ -1,0 +1,55 @@
+"""`python -m lab.deploy TOPOLOGY_PATH PLAN_PATH`: prepares, waits for a line on stdin, deploys, tells it as JSON lines.
+
+The line is what says that the lab is up: so the imports of this process overlap with the start of the engines. The
+last line on stdout is `{"event": "deployed", ...}` or `{"event": "failed", "message", "status"}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from lab.core import codec
+from lab.core.deployment import DeploymentPlan
+from lab.core.topology import Topology
+from lab.errors import LabError
+from lab.supervisor.parent import end_with_parent
+
+_speaking = threading.Lock()
+
+
+def say(event: dict[str, Any]) -> None:
+    """One JSON line on stdout; nobody has to listen."""
+    with _speaking, contextlib.suppress(OSError):
+        os.write(1, json.dumps(event).encode() + b"\n")
+
+
+def main() -> int:
+    """Deploy once; the exit status."""
+    end_with_parent(signal.SIGKILL)
+    topology_path, plan_path = map(Path, sys.argv[1:])
+    topology = codec.decode(Topology, json.loads(topology_path.read_bytes()))
+    plan = codec.decode(DeploymentPlan, json.loads(plan_path.read_bytes()))
+    try:
+        from lab.deploy.run import Deployment
+
+        deployment = Deployment(topology, plan, say)
+        say({"event": "prepared"})
+        if not sys.stdin.readline():
+            return 1  # whoever wanted the deployment has gone
+        result = deployment.run()
+    except LabError as error:
+        say({"event": "failed", "message": str(error), "status": error.exit_status})
+        return error.exit_status
+    say({"event": "deployed", **result})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,185 @@
+"""What people see: progress while the lab starts, the table of a running lab. JSON for programs.
+
+Nothing here talks to the lab; it renders values. Tables are readable at 100 columns.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from lab.core.deployment import DeploymentPlan, Route
+from lab.core.topology import Topology
+
+STEP_NAMES = {
+    "table": "table",
+    "function": "function",
+    "api": "REST API",
+    "records": "DNS records",
+    "replicated": "item replicated",
+    "request": "request answered",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that is 100 columns wide where there is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 100, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    print(json.dumps(value, indent=2))
+
+
+class Progress:
+    """Lines on stderr as things become ready, with a spinner where there is a terminal."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._console = console(stderr=True) if shown else None
+        self._status: Status | None = None
+
+    def __enter__(self) -> Progress:
+        if self._console is not None and self._console.is_terminal:
+            self._status = self._console.status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def note(self, text: str) -> None:
+        """One line."""
+        if self._console is not None:
+            self._console.print(text, style="dim")
+
+    def show(self, event: dict[str, Any]) -> None:
+        """One event of the start or of the deployment."""
+        match event["event"]:
+            case "part":
+                self._line(event["ms"], f"{event['part']} is up")
+            case "ready":
+                self._doing("deploying")
+            case "step":
+                self._line(event["ms"], f"{STEP_NAMES.get(event['step'], event['step'])}: {event['detail']}")
+
+    def _line(self, ms: int, text: str) -> None:
+        if self._console is not None:
+            self._console.print(Text.assemble((f"{ms / 1000:6.2f} s  ", "dim"), text))
+
+    def _doing(self, what: str) -> None:
+        if self._status is not None:
+            self._status.update(what)
+
+
+def describe_lab(
+    topology: Topology, plan: DeploymentPlan, deployed: dict[str, Any], *, pid: int, took_s: float
+) -> dict[str, Any]:
+    """A running lab as `lab up --json` prints it: addresses, URLs, what was seen to work, lines to paste."""
+    regions = [
+        {
+            "region": region.code,
+            "address": region.address,
+            "aws_endpoint": f"http://{region.address}:{topology.aws_port}",
+            "api_url": api_url(topology, region.code, deployed["apis"][region.code]["id"], plan.stage),
+            "api_id": deployed["apis"][region.code]["id"],
+            "health_check_id": deployed["health_checks"].get(region.code),
+            "health": deployed["requests"][region.code],
+        }
+        for region in topology.regions
+    ]
+    return {
+        "pid": pid,
+        "block": topology.block,
+        "speed": topology.speed,
+        "state_dir": topology.state_dir,
+        "regions": regions,
+        "global_endpoint": f"http://{topology.global_address}:{topology.aws_port}",
+        "dns": {"address": topology.global_address, "port": topology.dns_port, "zone": plan.zone},
+        "control": f"http://{topology.global_address}:{topology.control_port}",
+        "api_domain": plan.api_domain,
+        "replicated": deployed["replicated"],
+        "commands": commands(topology, plan),
+        "took_s": round(took_s, 2),
+    }
+
+
+def api_url(topology: Topology, region: str, api_id: str, stage: str) -> str:
+    """A region's API as any HTTP client reaches it, by path, without DNS."""
+    return f"http://{topology.region(region).address}:{topology.aws_port}/_aws/execute-api/{api_id}/{stage}"
+
+
+def commands(topology: Topology, plan: DeploymentPlan) -> dict[str, str]:
+    """Lines that work when pasted into a shell."""
+    first = topology.regions[0]
+    subnet = topology.places[0].subnet
+    lines = {
+        "curl": _curl(topology, plan),
+        "dig": f"dig @{topology.global_address} -p {topology.dns_port} {plan.api_domain} +subnet={subnet}",
+    }
+    path = plan.health_check.path if plan.health_check else "/"
+    lines["lab"] = f"lab curl --from {topology.places[0].name} http://{plan.api_domain}{path}"
+    if plan.tables:
+        lines["aws"] = (
+            "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test "
+            f"aws --endpoint-url http://{first.address}:{topology.aws_port} --region {first.code} "
+            f"dynamodb scan --table-name {plan.tables[0].name}"
+        )
+    return lines
+
+
+def _curl(topology: Topology, plan: DeploymentPlan) -> str:
+    first = topology.regions[0]
+    simple = [route for route, _ in plan.routes if "{" not in route.path]
+    posts = [route for route in simple if route.method == "POST"]
+    route = (posts or simple or [Route("GET", "/")])[0]
+    method = "" if route.method in ("GET", "ANY") else f"-X {route.method} "
+    where = f"--connect-to {plan.api_domain}:80:{first.address}:{topology.http_port}"
+    return f"curl {method}{where} http://{plan.api_domain}{route.path}"
+
+
+def print_lab(lab: dict[str, Any], *, detach: bool) -> None:
+    """The table of a lab that has just started."""
+    out = console()
+    table = Table(title=None, show_lines=True, expand=False)
+    for heading in ("Region", "Address", "Health", "AWS endpoint, API URL"):
+        table.add_column(heading, no_wrap=True)
+    for region in lab["regions"]:
+        table.add_row(
+            region["region"],
+            region["address"],
+            health_text(region["health"]),
+            f"{region['aws_endpoint']}\n{region['api_url']}",
+        )
+    out.print()
+    out.print(table)
+    dns = lab["dns"]
+    ways = ", ".join(f"{way['source']} to {way['target']} {way['ms']:g} ms" for way in lab["replicated"])
+    out.print(f"DNS server       {dns['address']} port {dns['port']} (UDP and TCP), zone {dns['zone']}")
+    out.print(f"Global endpoint  {lab['global_endpoint']} (Route 53, IAM, STS)")
+    if ways:
+        out.print(f"Replicated       {ways}", soft_wrap=True)
+    out.print("\nTry:")
+    for line in lab["commands"].values():
+        out.print(f"  {line}", soft_wrap=True, markup=False)
+    ending = f"`lab down` stops it (pid {lab['pid']})." if detach else "Press Ctrl-C to stop."
+    out.print(f"\nReady in {lab['took_s']:.2f} s. {ending}")
+
+
+def health_text(answer: dict[str, Any]) -> Text:
+    """What a region's health request showed."""
+    healthy = answer["status"] < 400
+    return Text(
+        f"{'healthy' if healthy else 'unhealthy'}\n{answer['status']} in {answer['ms']} ms",
+        style="green" if healthy else "red",
+    )

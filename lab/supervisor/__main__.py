@@ -1,0 +1,34 @@
+"""`python -m lab.supervisor TOPOLOGY_PATH`: starts the engines before it imports anything, then all else.
+
+Says on stdout, as JSON lines, what it does until all parts are ready. Exit status 0 after SIGTERM, 1 or the part's own
+status if a part did not start.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+from lab.supervisor.parent import end_with_parent
+from lab.supervisor.process import part_commands, spawn
+
+
+def main() -> int:
+    """Run the supervisor until it is told to end."""
+    topology_path = sys.argv[1]
+    topology = json.loads(Path(topology_path).read_bytes())
+    run_dir, log_dir = topology["run_dir"], Path(topology["state_dir"]) / "logs"
+    end_with_parent(signal.SIGTERM)  # in the foreground only: a detached lab has no parent to name
+    # Until the event loop takes over, a signal must not leave engines behind: they die with this process.
+    commands = part_commands(topology_path, tuple(region["code"] for region in topology["regions"]))
+    processes = {command.name: spawn(command, run_dir=run_dir, log_dir=log_dir) for command in commands}
+
+    from lab.supervisor.run import run
+
+    return run(Path(topology_path), commands, processes)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

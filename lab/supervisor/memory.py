@@ -1,0 +1,42 @@
+"""The memory of the lab's processes, as the kernel accounts it: proportional set size, which can be summed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ProcessMemory:
+    """One process; `pss_kb` is None where the kernel does not tell."""
+
+    pid: int
+    parent: int
+    pss_kb: int | None
+
+
+def pss_kb(pid: int) -> int | None:
+    """A process's proportional set size in KiB, or None if it ended or the kernel does not tell."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return None
+
+
+def descendants(root: int) -> tuple[ProcessMemory, ...]:
+    """A process and all that came from it, parents first; empty where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
+    found = [ProcessMemory(root, 0, pss_kb(root))]
+    for process in found:
+        found.extend(ProcessMemory(pid, process.pid, pss_kb(pid)) for pid in sorted(children.get(process.pid, [])))
+    return tuple(found)

@@ -1,0 +1,22 @@
+"""Ending with the parent, however the parent ends: for processes that must not outlive who started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+PARENT_VARIABLE = "LAB_PARENT_PID"
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent ends, if the parent named itself (Linux only)."""
+    parent = os.environ.pop(PARENT_VARIABLE, None)
+    if parent is None or sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != int(parent):  # it went before the call
+        raise SystemExit(1)
