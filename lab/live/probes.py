@@ -1,0 +1,186 @@
+"""The health checkers of the lab: runs the probes that `lab.core.health` asks for, and tells what came of them.
+
+One timer for all checks; nothing is polled. A target is found in the table of the lab's own names, never through the
+record that its check decides, or else through the lab's zones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from lab.core.checkers import Checker
+from lab.core.endpoint_name import EndpointNames
+from lab.core.faults import FaultSet
+from lab.core.health import CheckState, HealthEffect, HealthMachine, ReadMetric, StartProbe, StatusChanged
+from lab.core.health_check import HealthCheck, HealthChecks
+from lab.core.health_probe import CONNECT_LIMIT_MS, TCP_CONNECT_LIMIT_MS, TIMED_OUT, ProbeResult, port_of
+from lab.core.topology import Topology
+from lab.core.zone import Zones
+from lab.live.clock import Clock, now_ms
+from lab.live.documents import DocumentStore
+from lab.live.probe_connection import probe
+from lab.live.probe_target import ProbeTargets
+
+Watcher = Callable[[str, bool], None]
+HTTP_PORT = 80
+"""Port 80 of a name means the data plane's port everywhere in the lab."""
+
+
+class Probers:
+    """Keeps the status of every health check of the document `health_checks`."""
+
+    def __init__(self, topology: Topology, store: DocumentStore, clock: Clock) -> None:
+        self._topology = topology
+        self._store = store
+        self._clock = clock
+        self._machine = HealthMachine(random.Random(f"{topology.seed}/probers"), speed=clock.speed)
+        self._targets = ProbeTargets(topology, store, self.is_healthy)
+        self._regions = {region.address: region.code for region in topology.regions}
+        self._watchers: list[Watcher] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._running = False
+        self._started_ms, self._started_s = now_ms(), time.monotonic()
+        store.watch(HealthChecks, self._configure)
+        store.watch(FaultSet, self._take_faults)
+        store.watch(Zones, self._targets.forget)
+        store.watch(EndpointNames, self._targets.forget)
+
+    async def start(self) -> None:
+        """Begin to probe."""
+        self._running = True
+        self._configure()
+        self._take_faults()
+
+    async def close(self) -> None:
+        """Stop, dropping the probes that are under way."""
+        self._running = False
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def is_healthy(self, health_check_id: str) -> bool:
+        """A health check's status as DNS sees it; one that is not known counts as healthy."""
+        return self._machine.is_healthy(health_check_id)
+
+    def watch(self, callback: Watcher) -> None:
+        """Call back with a health check's id and status whenever the status changes."""
+        self._watchers.append(callback)
+
+    def status(self) -> dict[str, Any]:
+        """The answer of `GET /status/health-checks`."""
+        return {health_check_id: _status(state) for health_check_id, state in self._machine.states.items()}
+
+    # events into the machine
+
+    def _now_ms(self) -> int:
+        """Wall time that never jumps: the wall clock at the start and monotonic time since."""
+        return self._started_ms + int((time.monotonic() - self._started_s) * 1000)
+
+    def _configure(self) -> None:
+        if self._running:
+            self._perform(self._machine.on_configured(self._store.get(HealthChecks), self._now_ms()))
+
+    def _take_faults(self) -> None:
+        if self._running:
+            self._perform(self._machine.on_faults(self._store.get(FaultSet), self._now_ms()))
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._perform(self._machine.on_wake(self._now_ms()))
+
+    def _perform(self, effects: list[HealthEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case StartProbe():
+                    self._spawn(effect)
+                case ReadMetric():
+                    # The data of alarms is not read yet: as AWS does, it counts as insufficient.
+                    self._perform(
+                        self._machine.on_metric(effect.ticket, effect.check.health_check_id, None, self._now_ms())
+                    )
+                case StatusChanged():
+                    for watcher in self._watchers:
+                        watcher(effect.health_check_id, effect.healthy)
+                case _:
+                    assert_never(effect)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Set the one timer to the machine's next wish."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_ms = self._machine.next_wake_ms()
+        if due_ms is not None and self._running:
+            delay_s = max(0.0, (due_ms - self._now_ms()) / 1000)
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake)
+
+    # probes
+
+    def _spawn(self, effect: StartProbe) -> None:
+        task = asyncio.get_running_loop().create_task(self._probe(effect))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _probe(self, effect: StartProbe) -> None:
+        try:
+            result = await self._result(effect.check, effect.checker)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # a bug must neither end a checker's rounds nor be taken for an endpoint's failure
+            print(f"probes: {effect.check.health_check_id}: {error!r}", file=sys.stderr, flush=True)
+            result = ProbeResult(False, f"Failure: The health checker failed: {error!r}.")
+        self._perform(self._machine.on_result(effect.ticket, effect.check.health_check_id, result, self._now_ms()))
+
+    async def _result(self, check: HealthCheck, checker: Checker) -> ProbeResult:
+        address = self._targets.address(check, checker)
+        if address is None:
+            return ProbeResult(False, "Failure: DNS resolution failed: the domain name has no A record.")
+        region = self._regions.get(address)
+        if region is not None and self._is_cut(checker.region, region):
+            limit_ms = TCP_CONNECT_LIMIT_MS if check.type == "TCP" else CONNECT_LIMIT_MS
+            await asyncio.sleep(self._clock.deadline_s(limit_ms))  # a cut link swallows packets; nothing refuses
+            return ProbeResult(False, TIMED_OUT)
+        port = port_of(check)
+        if port == HTTP_PORT and ipaddress.ip_address(address).is_loopback:
+            port = self._topology.http_port
+        return await probe(check, address, port, self._clock)
+
+    def _is_cut(self, source: str, target: str) -> bool:
+        faults = self._store.get(FaultSet).faults
+        return any(fault.effect == "cut" and (fault.region, fault.target) == (source, target) for fault in faults)
+
+
+def _status(state: CheckState) -> dict[str, Any]:
+    return {
+        "status": _word(state.healthy),
+        "since_ms": state.since_ms,
+        "checkers": [
+            {
+                "region": opinion.checker.region,
+                "address": opinion.checker.address,
+                "status": _word(opinion.healthy),
+                "reason": opinion.last.reason if opinion.last is not None else None,
+                "checked_ms": opinion.checked_ms,
+                "latency_ms": opinion.last.timings.first_byte_ms if opinion.last is not None else None,
+                "connect_ms": opinion.last.timings.connect_ms if opinion.last is not None else None,
+                "handshake_ms": opinion.last.timings.handshake_ms if opinion.last is not None else None,
+                "failure_reason": opinion.failed.reason if opinion.failed is not None else None,
+                "failed_ms": opinion.failed_ms,
+            }
+            for opinion in state.opinions
+        ],
+    }
+
+
+def _word(healthy: bool) -> str:
+    return "healthy" if healthy else "unhealthy"

@@ -1,0 +1,206 @@
+"""Probers over real sockets: detection, recovery, faults and the kinds of endpoint failure."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from lab.core import codec
+from lab.core.endpoint_name import EndpointName, EndpointNames
+from lab.core.faults import Fault, FaultSet
+from lab.core.health_check import HealthCheck, HealthChecks
+from lab.core.topology import Topology, regional_addresses
+from lab.data import places
+from lab.live.clock import Clock
+from lab.live.documents import DOCUMENTS, DocumentStore
+from lab.live.http_server import HttpServer, Request, Response
+from lab.live.probes import Probers
+
+BLOCK = "127.43"
+NAME = "api1.execute-api.us-east-1.amazonaws.com"
+
+
+class Endpoint:
+    """An HTTP endpoint in region 1 whose answer a test sets; None hangs."""
+
+    def __init__(self) -> None:
+        self.response: Response | None = Response(200, [], b"fine")
+        self.requests: list[Request] = []
+        self.server = HttpServer(self._answer)
+
+    async def _answer(self, request: Request) -> Response | None:
+        self.requests.append(request)
+        return self.response
+
+
+class Bench:
+    def __init__(self, folder: Path, port: int, speed: float) -> None:
+        self.store = DocumentStore(folder)
+        regions = regional_addresses(BLOCK, ("us-east-1", "us-west-2"))
+        self.topology = Topology(BLOCK, regions, places(), "/none", "/none", speed, http_port=port)
+        self.flips: list[tuple[str, bool]] = []
+        self.endpoint = Endpoint()
+        self.publish(EndpointNames((EndpointName(f"{NAME}.", "execute-api", (f"{BLOCK}.1.1",), "Z", "us-east-1"),)))
+        self.probers = Probers(self.topology, self.store, Clock(speed))
+        self.probers.watch(lambda check, healthy: self.flips.append((check, healthy)))
+
+    def publish(self, document: Any) -> None:
+        name = next(name for name, cls in DOCUMENTS.items() if cls is type(document))
+        self.store.put(name, orjson.dumps(codec.encode(document)))
+
+    def checks(self, *checks: HealthCheck) -> None:
+        self.publish(HealthChecks(checks))
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline, f"not in time: {what}; {self.probers.status()}"
+            await asyncio.sleep(0.005)
+
+
+def http_check(**changes: Any) -> HealthCheck:
+    fields: dict[str, Any] = {
+        "health_check_id": "check-1",
+        "caller_reference": "r",
+        "type": "HTTP",
+        "created_ms": 0,
+        "fully_qualified_domain_name": NAME,
+        "resource_path": "/prod/health",
+        "port": 80,
+        "request_interval": 10,
+        "failure_threshold": 3,
+    }
+    return HealthCheck(**{**fields, **changes})
+
+
+def run(folder: Path, test: Callable[[Bench], Awaitable[None]], *, speed: float = 200.0) -> None:
+    async def main() -> None:
+        spare = await asyncio.start_server(lambda r, w: None, f"{BLOCK}.1.1", 0)
+        port = spare.sockets[0].getsockname()[1]
+        spare.close()
+        await spare.wait_closed()
+        bench = Bench(folder, port, speed)
+        await bench.endpoint.server.listen_tcp(f"{BLOCK}.1.1", port)
+        await bench.probers.start()
+        try:
+            await test(bench)
+        finally:
+            await bench.probers.close()
+            await bench.endpoint.server.close()
+
+    asyncio.run(main())
+
+
+def checkers(bench: Bench) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = bench.probers.status()["check-1"]["checkers"]
+    return found
+
+
+def test_sixteen_checkers_in_eight_regions_probe_as_route_53_does(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.checks(http_check())
+        await bench.until(lambda: all(c["checked_ms"] for c in checkers(bench)), "every checker has probed")
+        assert len(checkers(bench)) == 16
+        assert len({c["region"] for c in checkers(bench)}) == 8
+        assert {c["reason"] for c in checkers(bench)} == {"Success: HTTP Status Code 200, OK"}
+        request = bench.endpoint.requests[0]
+        assert (request.method, request.target, request.header("host")) == ("GET", "/prod/health", NAME)
+        assert (request.header("user-agent") or "").startswith("Amazon-Route53-Health-Check-Service (ref check-1;")
+
+    run(tmp_path, body)
+
+
+def test_an_endpoint_that_fails_becomes_unhealthy_and_recovers(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.checks(http_check())
+        assert bench.probers.is_healthy("check-1")
+        bench.endpoint.response = Response(503)
+        await bench.until(lambda: not bench.probers.is_healthy("check-1"), "unhealthy")
+        assert bench.probers.status()["check-1"]["status"] == "unhealthy"
+        bench.endpoint.response = Response(302)
+        await bench.until(lambda: bench.probers.is_healthy("check-1"), "healthy again")
+        assert bench.flips == [("check-1", False), ("check-1", True)]
+
+    run(tmp_path, body)
+
+
+def test_an_endpoint_that_refuses_becomes_unhealthy(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.checks(http_check())
+        bench.endpoint.server.stop_listening()
+        await bench.until(lambda: not bench.probers.is_healthy("check-1"), "unhealthy")
+        assert any("refused" in (c["reason"] or "") for c in checkers(bench))
+
+    run(tmp_path, body)
+
+
+def test_an_endpoint_that_hangs_becomes_unhealthy(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.endpoint.response = None
+        bench.checks(http_check(failure_threshold=1))
+        await bench.until(lambda: not bench.probers.is_healthy("check-1"), "unhealthy")
+        assert any("did not get a response" in (c["reason"] or "") for c in checkers(bench))
+
+    run(tmp_path, body)
+
+
+def test_a_cut_link_fails_only_the_checkers_of_its_own_region(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.publish(FaultSet((Fault("f", "cut", 0, region="us-west-2", target="us-east-1"),)))
+        bench.checks(http_check(failure_threshold=1))
+        await bench.until(lambda: all(c["checked_ms"] for c in checkers(bench)), "every checker has probed")
+        unhealthy = {c["region"] for c in checkers(bench) if c["status"] == "unhealthy"}
+        assert unhealthy == {"us-west-2"}
+        assert bench.probers.is_healthy("check-1")
+
+    run(tmp_path, body)
+
+
+def test_a_reported_status_stands_over_the_measured_one_until_it_is_lifted(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.checks(http_check())
+        reported = Fault("f", "health_reported", 0, health_check_id="check-1", healthy=False)
+        bench.publish(FaultSet((reported,)))
+        assert not bench.probers.is_healthy("check-1")
+        bench.publish(FaultSet())
+        assert bench.probers.is_healthy("check-1")
+
+    run(tmp_path, body)
+
+
+def test_a_name_without_an_address_fails_its_check(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.checks(http_check(fully_qualified_domain_name="nobody.example.com", failure_threshold=1))
+        await bench.until(lambda: not bench.probers.is_healthy("check-1"), "unhealthy")
+        assert any("DNS resolution failed" in (c["reason"] or "") for c in checkers(bench))
+
+    run(tmp_path, body)
+
+
+def test_an_inverted_check_is_unhealthy_until_it_has_data_and_a_disabled_one_is_not_probed(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.checks(http_check(inverted=True), http_check(health_check_id="check-2", disabled=True))
+        assert not bench.probers.is_healthy("check-1")
+        assert bench.probers.is_healthy("check-2")
+        bench.endpoint.response = Response(500)
+        await bench.until(lambda: bench.probers.is_healthy("check-1"), "inverted: healthy")
+        assert all(c["checked_ms"] is None for c in bench.probers.status()["check-2"]["checkers"])
+
+    run(tmp_path, body)
+
+
+def test_a_string_is_searched_in_the_first_5120_bytes(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.endpoint.response = Response(200, [], b"x" * 5100 + b"needle")
+        check = http_check(type="HTTP_STR_MATCH", search_string="needle")
+        bench.checks(check)
+        await bench.until(lambda: any("was found" in (c["reason"] or "") for c in checkers(bench)), "found")
+        bench.endpoint.response = Response(200, [], b"x" * 5115 + b"needle")
+        await bench.until(lambda: not bench.probers.is_healthy("check-1"), "not within 5,120 bytes")
+
+    run(tmp_path, body)
