@@ -5,9 +5,10 @@
 - With `x-lab-after: N` as well it is fenced: if the stream holds a record without a mark of one of the written keys
   with a counter above N (a local write that the replicator has not read yet), nothing is written and the answer is
   409. Handlers run on the event loop without a pause, so check and write are one step.
-- A DynamoDB request with any `x-lab-` header is told `x-lab-boot`, which names this run of the engine, and
-  `x-lab-sequence`, the sequence number of the last stream record that it made, or, if it made none, a number that is
-  not below any record's so far. Whoever passes answers on to users drops these headers.
+- A DynamoDB request with any `x-lab-` header (`x-lab-report: 1` if for nothing else) is told `x-lab-boot`, which names
+  this run of the engine; `x-lab-position`, the counter of the last stream record made so far, of any table; and, if it
+  made stream records itself, `x-lab-sequence`, the sequence number of its first. Whoever passes answers on to users
+  drops these headers.
 - Everything is in the lab's one account; MiniStack would make an account of any access key of twelve digits.
 - Its admin paths answer 403, its TTL reaper finds nothing to do (it would delete without a stream record), the host's
   init scripts and Docker are left alone.
@@ -38,7 +39,7 @@ WORKER_THREADS = 16
 
 
 class _Call:
-    """One DynamoDB request as it writes: the mark for its records, and the sequence number of the last."""
+    """One DynamoDB request as it writes: the mark for its records, and the sequence number of the first."""
 
     __slots__ = ("mark", "sequence")
 
@@ -87,7 +88,9 @@ class EngineApp:
             _call.reset(token)
         sent = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         sent.append((b"x-lab-boot", self.boot.encode("ascii")))
-        sent.append((b"x-lab-sequence", (call.sequence or _present_sequence()).encode("ascii")))
+        sent.append((b"x-lab-position", b"%d" % dynamodb._stream_seq_counter))
+        if call.sequence is not None:
+            sent.append((b"x-lab-sequence", call.sequence.encode("ascii")))
         await _respond(send, status, sent, answer if isinstance(answer, bytes) else answer.encode())
 
     async def _execute(self, target: bytes, body: bytes, after: bytes | None) -> Answer:
@@ -126,7 +129,8 @@ def _install() -> None:
         record: dict[str, Any] = build(*arguments)
         call = _call.get()
         if call is not None:
-            call.sequence = record["dynamodb"]["SequenceNumber"]
+            if call.sequence is None:
+                call.sequence = record["dynamodb"]["SequenceNumber"]
             if call.mark is not None:
                 record["lab"] = call.mark
         return record
@@ -138,10 +142,6 @@ def _install() -> None:
     dynamodb._ttl_settings = _TtlSettings()
     ministack.set_request_account_id = one_account
     dynamodb._lab_installed = True
-
-
-def _present_sequence() -> str:
-    return f"{int(time.time() * 1000):020d}{dynamodb._stream_seq_counter:010d}"
 
 
 def _fenced(operation: str, body: bytes, after: int) -> bool:

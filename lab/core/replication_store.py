@@ -1,0 +1,88 @@
+"""What the replicator remembers across a crash, as the core sees it. Shells keep it, in SQLite or in memory.
+
+What is saved takes part in one transaction until `commit`; a crash before it undoes all of it together, so that a
+checkpoint never says more was read than what was made of it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from lab.core.conflict import Conflict, LostWrite
+from lab.core.item import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a region's stream of a table has been read: all records up to `sequence`.
+
+    `exact` says that `sequence` is a record's; otherwise reading starts at the stream's beginning and skips what is not
+    above it. "" is before everything. Sequence numbers compare as strings.
+    """
+
+    sequence: str = ""
+    exact: bool = False
+
+    @property
+    def position(self) -> int:
+        """The sequence number's counter, as records and answers carry it; -1 before everything."""
+        return int(self.sequence[20:]) if self.sequence else -1
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """A replica as the replicator has it.
+
+    A replica that is not `filled` is being filled by a scan of another one, which has got to `scanned_to` (the
+    encoded last key; None before the first page). `created_ms` tells a replica from an earlier one of the same region.
+    """
+
+    created_ms: int
+    filled: bool
+    scanned_to: bytes | None = None
+
+
+class ReplicationStore(Protocol):
+    """Keeps items, checkpoints, replicas, conflicts and lost writes; methods are the core's only way to its memory."""
+
+    def load(self, table: str, key: bytes) -> tuple[Item, bool] | None:
+        """An item, and whether it is pending (some replica lacks it). A settled one has an empty `held`."""
+
+    def save(self, table: str, key: bytes, item: Item, *, pending: bool) -> None:
+        """Keep an item; only a pending one's `held` and `image` need be kept."""
+
+    def forget(self, table: str, key: bytes) -> None:
+        """Drop an item."""
+
+    def forget_settled(self, table: str) -> None:
+        """Drop every item of a table that is not pending."""
+
+    def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
+        """Pending items of a table in the order of their keys, beyond `after`."""
+
+    def checkpoint(self, table: str, region: str) -> Checkpoint | None: ...
+    def set_checkpoint(self, table: str, region: str, checkpoint: Checkpoint | None) -> None: ...
+    def replicas(self) -> dict[tuple[str, str], ReplicaState]:
+        """Every replica by table and region."""
+
+    def set_replica(self, table: str, region: str, state: ReplicaState | None) -> None: ...
+    def drop_table(self, table: str) -> None:
+        """Drop all of a table but its conflicts and lost writes."""
+
+    def add_conflict(self, conflict: Conflict) -> None:
+        """Record a conflict once."""
+
+    def add_lost(self, lost: LostWrite) -> None:
+        """Record a lost write once."""
+
+    def commit(self) -> None: ...
+
+
+def all_pending(store: ReplicationStore, table: str, page: int = 500) -> Iterator[tuple[bytes, Item]]:
+    """Every pending item of a table; items may be saved meanwhile."""
+    after = b""
+    while rows := store.pending(table, after, page):
+        yield from rows
+        after = rows[-1][0]

@@ -1,0 +1,80 @@
+"""Items, keys and stream records of DynamoDB's JSON as the core takes them: canonical bytes and digests.
+
+Two images of one content have the same bytes: attributes sorted, sets sorted, numbers of keys in one form.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from lab.core.item import Record
+from lab.core.table import KeyAttribute
+
+SETS = ("SS", "NS", "BS")
+_MAYBE_SETS = (b'"SS"', b'"NS"', b'"BS"')
+
+
+def encode_image(item: dict[str, Any]) -> tuple[bytes, int]:
+    """The canonical bytes of an item, and their digest: 63 bits, never 0."""
+    data = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+    if any(mark in data for mark in _MAYBE_SETS):
+        data = orjson.dumps({name: _sorted_sets(value) for name, value in item.items()}, option=orjson.OPT_SORT_KEYS)
+    return data, digest_of(data)
+
+
+def digest_of(data: bytes) -> int:
+    """63 bits of a hash, never 0."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1 or 1
+
+
+def _sorted_sets(value: Any) -> Any:
+    ((kind, content),) = value.items()
+    if kind in SETS:
+        return {kind: sorted(content)}
+    if kind == "L":
+        return {kind: [_sorted_sets(element) for element in content]}
+    if kind == "M":
+        return {kind: {name: _sorted_sets(element) for name, element in content.items()}}
+    return value
+
+
+def encode_key(key: tuple[KeyAttribute, ...], item: dict[str, Any]) -> bytes:
+    """The canonical bytes of an item's primary key; `decode_key` gives back what DynamoDB takes."""
+    return orjson.dumps([_key_value(attribute, item[attribute.name][attribute.type]) for attribute in key])
+
+
+def decode_key(key: tuple[KeyAttribute, ...], data: bytes) -> dict[str, Any]:
+    """The primary key as DynamoDB's JSON."""
+    return {a.name: {a.type: value} for a, value in zip(key, orjson.loads(data), strict=True)}
+
+
+def _key_value(attribute: KeyAttribute, value: str) -> str:
+    if attribute.type != "N":
+        return value
+    if value.isdigit() and len(value) < 20 and (value == "0" or value[0] != "0"):
+        return value
+    number = Decimal(value).normalize()
+    return format(number, "f") if -20 < number.adjusted() < 38 else str(number)
+
+
+def decode_record(key: tuple[KeyAttribute, ...], record: dict[str, Any]) -> Record:
+    """A record of `GetRecords`, with the engine's mark."""
+    change = record["dynamodb"]
+    sequence: str = change["SequenceNumber"]
+    new, old = change.get("NewImage"), change.get("OldImage")
+    image, digest = encode_image(new) if new else (None, 0)
+    old_image, old_digest = encode_image(old) if old else (None, 0)
+    return Record(
+        key=encode_key(key, change["Keys"]),
+        time_ms=int(sequence[:20]),
+        position=int(sequence[20:]),
+        image=image,
+        digest=digest,
+        old_image=old_image,
+        old_digest=old_digest,
+        mark=record.get("lab"),
+    )

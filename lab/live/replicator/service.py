@@ -1,0 +1,371 @@
+"""The replicator as a part: streams, shippers and the filler of all regions around one core, and the calls it answers.
+
+`POST /wake/REGION/TABLE`, `GET /status`, `GET /conflicts`, `GET /lost`, `POST /converged`: see docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import orjson
+
+from lab.core.faults import FaultSet
+from lab.core.replication import Acknowledged, Replication
+from lab.core.replication_store import Checkpoint
+from lab.core.table import KeyAttribute, Tables
+from lab.live.clock import now_ms
+from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_server import Request, Response, json_response
+from lab.live.part import PartContext
+from lab.live.replicator.engine import Engine
+from lab.live.replicator.image import decode_key, encode_key
+from lab.live.replicator.reader import Reader
+from lab.live.replicator.shipper import Filler, Shipper
+from lab.live.replicator.store import SqliteStore
+
+COMMIT_DELAY_S = 0.02
+LAG_SAMPLES = 2048
+TOMBSTONE_AGE_MS = 15 * 60 * 1000
+HOUSEKEEPING_S = 60.0
+CONVERGED_TIMEOUT_MS = 30_000
+PAGE = 1000
+
+
+class Replicator:
+    """The part `replicator`."""
+
+    def __init__(self, context: PartContext) -> None:
+        self._context = context
+        topology = context.topology
+        self._store = SqliteStore(Path(topology.state_dir) / "replicator.sqlite")
+        self._lags: dict[tuple[str, str], deque[int]] = {}
+        self._core = Replication(self._store, on_lag=self._on_lag)
+        self._engines = {code: Engine(code, topology.socket_path(f"engine-{code}")) for code in topology.region_codes}
+        self._edge = HttpClient(UnixAddress(topology.socket_path("edge")), connect_timeout_s=1.0)
+        mark = f"{os.getpid()}-{time.time_ns()}"
+        self._shippers = {
+            code: Shipper(
+                engine, self._core, self._key_of, mark, self._on_fenced, self._on_done, self._on_restart, context.log
+            )
+            for code, engine in self._engines.items()
+        }
+        self._filler = Filler(self._engines, self._core, self._key_of, self._on_done, self._on_restart, context.log)
+        self._readers: dict[tuple[str, str], tuple[Reader, asyncio.Task[None]]] = {}
+        self._keys: dict[str, tuple[KeyAttribute, ...]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._restarts: dict[str, asyncio.Lock] = {code: asyncio.Lock() for code in self._engines}
+        self._commit_due = False
+        self._progress = asyncio.Event()
+
+    # Part
+
+    async def start(self) -> None:
+        documents = self._context.store
+        documents.watch(Tables, self._on_tables)
+        documents.watch(FaultSet, self._on_faults)
+        for region in self._engines:
+            self._core.on_doubt(region)
+        self._on_faults()
+        self._on_tables()
+        jobs = [*(shipper.run() for shipper in self._shippers.values()), self._filler.run(), self._keep_house()]
+        self._tasks = [asyncio.create_task(job) for job in jobs]
+        for task in self._tasks:
+            task.add_done_callback(self._on_task_end)
+
+    async def close(self) -> None:
+        tasks = [*self._tasks, *(task for _, task in self._readers.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for engine in self._engines.values():
+            engine.close()
+        self._edge.close()
+        self._store.close()
+
+    async def answer(self, request: Request) -> Response | None:
+        match request.method, request.path.strip("/").split("/"):
+            case "POST", ["wake", region, table]:
+                self._wake(region, unquote(table))
+                return Response(204)
+            case "GET", ["status"]:
+                return json_response(200, orjson.dumps(self._status()))
+            case "GET", ["conflicts"]:
+                return json_response(200, orjson.dumps(self._conflicts(_after(request))))
+            case "GET", ["lost"]:
+                return json_response(200, orjson.dumps(self._lost(_after(request))))
+            case "POST", ["converged"]:
+                return await self._converged(request)
+        return None
+
+    # Documents
+
+    def _on_tables(self) -> None:
+        tables = self._context.store.get(Tables)
+        self._keys = {table.name: table.key for table in tables.global_tables}
+        self._core.on_tables(tables, now_ms())
+        wanted = {
+            (table.name, replica.region)
+            for table in tables.global_tables
+            for replica in table.replicas
+            if replica.region in self._engines and replica.status in ("CREATING", "ACTIVE", "UPDATING")
+        }
+        for gone in self._readers.keys() - wanted:
+            self._readers.pop(gone)[1].cancel()
+        for new in sorted(wanted - self._readers.keys()):
+            self._start_reader(*new)
+        self._kick()
+
+    def _start_reader(self, table: str, region: str) -> None:
+        reader = Reader(
+            table=table,
+            key=self._keys[table],
+            engine=self._engines[region],
+            core=self._core,
+            is_up=lambda: self._is_up(region),
+            on_read=self._on_read,
+            on_restart=self._on_restart,
+            on_gap=self._on_gap,
+            log=self._context.log,
+        )
+        task = asyncio.create_task(reader.run())
+        task.add_done_callback(self._on_task_end)
+        self._readers[table, region] = (reader, task)
+
+    def _on_faults(self) -> None:
+        self._core.on_faults(self._context.store.get(FaultSet))
+        for reader, _ in self._readers.values():
+            reader.wake()
+        self._kick()
+
+    def _is_up(self, region: str) -> bool:
+        return self._context.store.get(FaultSet).region_condition(region) == "up"
+
+    def _key_of(self, table: str) -> tuple[KeyAttribute, ...]:
+        return self._keys[table]
+
+    # What happens
+
+    def _wake(self, region: str, table: str) -> None:
+        entry = self._readers.get((table, region))
+        if entry is not None:
+            entry[0].wake()
+
+    def _on_read(self, table: str, region: str) -> None:
+        self._core.on_stream_read(table, region)
+        self._kick()
+
+    def _on_fenced(self, table: str, region: str) -> None:
+        self._wake(region, table)
+
+    def _on_done(self) -> None:
+        """Outcomes are made durable a little later, many at once: an apply can be repeated."""
+        self._progress.set()
+        if not self._commit_due:
+            self._commit_due = True
+            asyncio.get_running_loop().call_later(COMMIT_DELAY_S, self._commit)
+        if self._core.is_busy():
+            self._filler.kick()
+
+    def _commit(self) -> None:
+        self._commit_due = False
+        self._core.commit()
+
+    def _kick(self) -> None:
+        for shipper in self._shippers.values():
+            shipper.kick()
+        if self._core.is_busy():
+            self._filler.kick()
+        self._progress.set()
+
+    def _on_gap(self, table: str, region: str) -> None:
+        checkpoint = self._core.checkpoint(table, region)
+        self._context.log(f"{region}: the stream of {table} no longer has what follows {checkpoint.sequence}")
+        self._core.on_records(table, region, (), Checkpoint(checkpoint.sequence), now_ms())
+
+    async def _on_restart(self, engine: Engine, boot: str) -> None:
+        """An engine answers that is another run than the last: its tables are empty."""
+        async with self._restarts[engine.region]:
+            if engine.boot == boot:
+                return
+            known = self._store.boot(engine.region)
+            if known not in (None, boot):
+                self._context.log(f"{engine.region}: the engine was restarted; its tables are filled from the others")
+                acknowledged = await self._journal(engine.region)
+                self._store.set_boot(engine.region, boot)
+                self._core.on_reset(engine.region, now_ms(), acknowledged)
+            engine.boot = boot
+            self._store.set_boot(engine.region, boot)
+            self._core.commit()
+        for (_, region), (reader, _) in self._readers.items():
+            if region == engine.region:
+                reader.stream.reopen()
+                reader.wake()
+        self._kick()
+
+    async def _journal(self, region: str) -> list[Acknowledged]:
+        """The writes that a region's front has acknowledged; those without a sequence number changed nothing."""
+        found: list[Acknowledged] = []
+        after = 0
+        while True:
+            try:
+                response = await self._edge.call("GET", f"/journal/{region}?after={after}", timeout_s=5.0)
+                entries = orjson.loads(response.body)["entries"] if response.status == 200 else []
+            except CallFailed as failure:
+                self._context.log(f"{region}: its journal cannot be read: {failure}")
+                return found
+            if not entries:
+                return found
+            for entry in entries:
+                sequence, key = entry.get("sequence"), self._keys.get(entry["table"])
+                if sequence and key is not None:
+                    found.extend(
+                        Acknowledged(entry["table"], encode_key(key, k), int(sequence[:20]), int(sequence[20:]))
+                        for k in entry["keys"]
+                    )
+            after = entries[-1]["n"]
+
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        """A task of the replicator never ends by itself: the process does, and is started again."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.log(f"replicator: {error!r}")
+            asyncio.get_running_loop().call_exception_handler({"message": "a task failed", "exception": error})
+            self._context.stop()
+
+    def _on_lag(self, table: str, source: str, target: str, ms: int) -> None:
+        self._lags.setdefault((source, target), deque(maxlen=LAG_SAMPLES)).append(ms)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            if all(self._is_up(region) for region in self._engines) and not self._core.is_busy():
+                self._store.collect_tombstones(now_ms() - TOMBSTONE_AGE_MS)
+                self._store.commit()
+
+    # Answers
+
+    async def _converged(self, request: Request) -> Response:
+        try:
+            wanted: dict[str, Any] = orjson.loads(request.body or b"{}")
+            table, timeout_ms = wanted.get("table"), int(wanted.get("timeout_ms") or CONVERGED_TIMEOUT_MS)
+        except (ValueError, TypeError, AttributeError):
+            return json_response(400, b'{"error":"expected {\\"table\\": name or null, \\"timeout_ms\\": number}"}')
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_ms / 1000):
+                while True:
+                    await asyncio.gather(*(reader.read_through() for reader in self._read_now(table)))
+                    if not self._core.left(table):
+                        return json_response(200, b'{"converged":true,"left":[]}')
+                    while self._core.left(table):
+                        self._progress.clear()
+                        await self._progress.wait()
+        left = [
+            {"table": name, "source": source, "target": target, "items": count}
+            for name, source, target, count in self._core.left(table)
+        ]
+        left += [
+            {"table": reader.table, "source": reader.engine.region, "reason": reader.trouble}
+            for reader in self._read_now(table)
+            if reader.trouble is not None
+        ]
+        return json_response(200, orjson.dumps({"converged": False, "left": left}))
+
+    def _read_now(self, table: str | None) -> list[Reader]:
+        return [
+            reader
+            for (name, region), (reader, _) in self._readers.items()
+            if table in (None, name) and self._is_up(region)
+        ]
+
+    def _status(self) -> dict[str, Any]:
+        pairs: dict[tuple[str, str], dict[str, int]] = {}
+        for (_, source, target), pair in self._core.pairs.items():
+            total = pairs.setdefault((source, target), {"backlog": 0, "shipped": 0})
+            total["backlog"] += pair.backlog
+            total["shipped"] += pair.shipped
+        captured: dict[str, int] = dict.fromkeys(self._engines, 0)
+        for (_, region), (reader, _) in self._readers.items():
+            captured[region] += reader.captured
+        counts = self._store.counts()
+        return {
+            "pairs": [
+                {"source": source, "target": target, **total, **_percentiles(self._lags.get((source, target)))}
+                for (source, target), total in sorted(pairs.items())
+            ],
+            "regions": {
+                region: {"captured": count, "up": self._is_up(region), "boot": self._engines[region].boot}
+                for region, count in captured.items()
+            },
+            "replicas": [
+                {
+                    "table": table,
+                    "region": region,
+                    "ready": self._core.is_ready(table, region),
+                    "scanned": self._core.scanned(table, region),
+                    "backlog": self._core.backlog(table, target=region),
+                    "trouble": reader.trouble,
+                }
+                for (table, region), (reader, _) in sorted(self._readers.items())
+            ],
+            "conflicts": counts["conflicts"],
+            "lost": counts["lost"],
+        }
+
+    def _conflicts(self, after: int) -> dict[str, Any]:
+        return {
+            "conflicts": [
+                {
+                    "n": n,
+                    "table": conflict.table,
+                    "key": self._key_json(conflict.table, conflict.key),
+                    "winner": _version_json(conflict.winner),
+                    "loser": {**_version_json(conflict.loser), "acknowledged": acknowledged},
+                    "detected_ms": conflict.detected_ms,
+                }
+                for n, conflict, acknowledged in self._store.conflicts(after, PAGE)
+            ]
+        }
+
+    def _lost(self, after: int) -> dict[str, Any]:
+        return {
+            "lost": [
+                {
+                    "n": n,
+                    "table": lost.table,
+                    "key": self._key_json(lost.table, lost.key),
+                    **_version_json(lost.version),
+                    "reason": lost.reason,
+                    "detected_ms": lost.detected_ms,
+                }
+                for n, lost in self._store.lost(after, PAGE)
+            ]
+        }
+
+    def _key_json(self, table: str, key: bytes) -> Any:
+        attributes = self._keys.get(table)
+        return orjson.loads(key) if attributes is None else decode_key(attributes, key)
+
+
+def _version_json(version: Any) -> dict[str, Any]:
+    return {"region": version.region, "time_ms": version.time_ms}
+
+
+def _percentiles(samples: deque[int] | None) -> dict[str, int | None]:
+    if not samples:
+        return {"lag_p50_ms": None, "lag_p99_ms": None}
+    ordered = sorted(samples)
+    return {
+        "lag_p50_ms": ordered[len(ordered) // 2],
+        "lag_p99_ms": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
+    }
+
+
+def _after(request: Request) -> int:
+    value = parse_qs(request.query).get("after", ["0"])[0]
+    return int(value) if value.isdigit() else 0

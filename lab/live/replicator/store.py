@@ -1,0 +1,282 @@
+"""The replicator's memory in SQLite: clocks, what waits to be shipped with its images, checkpoints, conflicts, losses.
+
+One connection, one process. A write-ahead log without waiting for the disk: a killed process loses nothing that was
+committed, a machine that loses its power would, but then the engines have lost their memory as well.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from lab.core.conflict import Conflict, LostWrite, Version
+from lab.core.item import Held, Item
+from lab.core.replication_store import Checkpoint, ReplicaState
+
+SCHEMA_VERSION = 1
+CACHE_KIB = 16 * 1024
+SCHEMA = """
+CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE items (
+  table_id INTEGER NOT NULL, key BLOB NOT NULL, time_ms INTEGER NOT NULL, region_id INTEGER NOT NULL,
+  counter INTEGER NOT NULL, digest INTEGER NOT NULL, PRIMARY KEY (table_id, key)) WITHOUT ROWID;
+CREATE INDEX tombstones ON items (time_ms) WHERE digest = 0;
+CREATE TABLE outbox (
+  table_id INTEGER NOT NULL, key BLOB NOT NULL, held BLOB NOT NULL, image BLOB,
+  PRIMARY KEY (table_id, key)) WITHOUT ROWID;
+CREATE TABLE checkpoints (
+  table_id INTEGER NOT NULL, region_id INTEGER NOT NULL, sequence TEXT NOT NULL, exact INTEGER NOT NULL,
+  PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
+CREATE TABLE replicas (
+  table_id INTEGER NOT NULL, region_id INTEGER NOT NULL, created_ms INTEGER NOT NULL, filled INTEGER NOT NULL,
+  scanned_to BLOB, PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
+CREATE TABLE boots (region_id INTEGER PRIMARY KEY, boot TEXT NOT NULL);
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE conflicts (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, key BLOB NOT NULL,
+  winner_ms INTEGER, winner_region TEXT, winner_counter INTEGER,
+  loser_ms INTEGER, loser_region TEXT, loser_counter INTEGER, detected_ms INTEGER, acknowledged INTEGER,
+  UNIQUE (table_name, key, winner_ms, winner_region, winner_counter, loser_ms, loser_region, loser_counter));
+CREATE TABLE lost (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, key BLOB NOT NULL,
+  time_ms INTEGER, region TEXT, counter INTEGER, reason TEXT, detected_ms INTEGER,
+  UNIQUE (table_name, key, time_ms, region, counter));
+"""
+
+
+class SqliteStore:
+    """A `ReplicationStore` in the file at `path`. A file of another version is replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = _open(path)
+        self._names: dict[str, int] = {}
+        self._codes: dict[int, str] = {}
+        for number, name in self._db.execute("SELECT id, name FROM names"):
+            self._names[name], self._codes[number] = number, name
+        self._open = False
+        self._checkpoints: dict[tuple[str, str], Checkpoint] = {
+            (self._codes[table], self._codes[region]): Checkpoint(sequence, bool(exact))
+            for table, region, sequence, exact in self._db.execute(
+                "SELECT table_id, region_id, sequence, exact FROM checkpoints"
+            )
+        }
+        self._replicas = {
+            (self._codes[table], self._codes[region]): ReplicaState(created_ms, bool(filled), scanned_to)
+            for table, region, created_ms, filled, scanned_to in self._db.execute(
+                "SELECT table_id, region_id, created_ms, filled, scanned_to FROM replicas"
+            )
+        }
+
+    def close(self) -> None:
+        """Commit and close."""
+        self.commit()
+        self._db.close()
+
+    # ReplicationStore
+
+    def load(self, table: str, key: bytes) -> tuple[Item, bool] | None:
+        row = self._db.execute(
+            "SELECT i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image FROM items i"
+            " LEFT JOIN outbox o ON o.table_id = i.table_id AND o.key = i.key WHERE i.table_id = ? AND i.key = ?",
+            (self._id(table), key),
+        ).fetchone()
+        if row is None:
+            return None
+        time_ms, region, counter, digest, held, image = row
+        winner = Version(time_ms, self._codes[region], counter)
+        return Item(winner, digest, image, {} if held is None else _decode_held(held)), held is not None
+
+    def save(self, table: str, key: bytes, item: Item, *, pending: bool) -> None:
+        table_id, winner = self._id(table), item.winner
+        self._begin()
+        self._db.execute(
+            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)",
+            (table_id, key, winner.time_ms, self._id(winner.region), winner.counter, item.digest),
+        )
+        if pending:
+            self._db.execute(
+                "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?)", (table_id, key, _encode_held(item), item.image)
+            )
+        else:
+            self._db.execute("DELETE FROM outbox WHERE table_id = ? AND key = ?", (table_id, key))
+
+    def forget(self, table: str, key: bytes) -> None:
+        self._begin()
+        for name in ("items", "outbox"):
+            self._db.execute(f"DELETE FROM {name} WHERE table_id = ? AND key = ?", (self._id(table), key))
+
+    def forget_settled(self, table: str) -> None:
+        self._begin()
+        table_id = self._id(table)
+        self._db.execute(
+            "DELETE FROM items WHERE table_id = ? AND key NOT IN (SELECT key FROM outbox WHERE table_id = ?)",
+            (table_id, table_id),
+        )
+
+    def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
+        rows = self._db.execute(
+            "SELECT o.key, i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image FROM outbox o"
+            " JOIN items i ON i.table_id = o.table_id AND i.key = o.key"
+            " WHERE o.table_id = ? AND o.key > ? ORDER BY o.key LIMIT ?",
+            (self._id(table), after, limit),
+        ).fetchall()
+        return [
+            (key, Item(Version(time_ms, self._codes[region], counter), digest, image, _decode_held(held)))
+            for key, time_ms, region, counter, digest, held, image in rows
+        ]
+
+    def checkpoint(self, table: str, region: str) -> Checkpoint | None:
+        return self._checkpoints.get((table, region))
+
+    def set_checkpoint(self, table: str, region: str, checkpoint: Checkpoint | None) -> None:
+        self._begin()
+        where = (self._id(table), self._id(region))
+        if checkpoint is None:
+            self._checkpoints.pop((table, region), None)
+            self._db.execute("DELETE FROM checkpoints WHERE table_id = ? AND region_id = ?", where)
+        elif self._checkpoints.get((table, region)) != checkpoint:
+            self._checkpoints[table, region] = checkpoint
+            self._db.execute(
+                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
+                (*where, checkpoint.sequence, checkpoint.exact),
+            )
+
+    def replicas(self) -> dict[tuple[str, str], ReplicaState]:
+        return dict(self._replicas)
+
+    def set_replica(self, table: str, region: str, state: ReplicaState | None) -> None:
+        self._begin()
+        where = (self._id(table), self._id(region))
+        if state is None:
+            self._replicas.pop((table, region), None)
+            self._db.execute("DELETE FROM replicas WHERE table_id = ? AND region_id = ?", where)
+        else:
+            self._replicas[table, region] = state
+            self._db.execute(
+                "INSERT OR REPLACE INTO replicas VALUES (?, ?, ?, ?, ?)",
+                (*where, state.created_ms, state.filled, state.scanned_to),
+            )
+
+    def drop_table(self, table: str) -> None:
+        self._begin()
+        for name in ("items", "outbox", "checkpoints", "replicas"):
+            self._db.execute(f"DELETE FROM {name} WHERE table_id = ?", (self._id(table),))
+        for known in (self._checkpoints, self._replicas):
+            for entry in [entry for entry in known if entry[0] == table]:
+                del known[entry]
+
+    def add_conflict(self, conflict: Conflict) -> None:
+        self._begin()
+        self._db.execute(
+            "INSERT OR IGNORE INTO conflicts (table_name, key, winner_ms, winner_region, winner_counter,"
+            " loser_ms, loser_region, loser_counter, detected_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (conflict.table, conflict.key, *conflict.winner, *conflict.loser, conflict.detected_ms),
+        )
+
+    def add_lost(self, lost: LostWrite) -> None:
+        self._begin()
+        self._db.execute(
+            "INSERT OR IGNORE INTO lost (table_name, key, time_ms, region, counter, reason, detected_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (lost.table, lost.key, *lost.version, lost.reason, lost.detected_ms),
+        )
+
+    def commit(self) -> None:
+        if self._open:
+            self._open = False
+            self._db.execute("COMMIT")
+
+    # What the shell keeps
+
+    def boot(self, region: str) -> str | None:
+        """The run of a region's engine that was seen last."""
+        row = self._db.execute("SELECT boot FROM boots WHERE region_id = ?", (self._id(region),)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_boot(self, region: str, boot: str) -> None:
+        """Remember the run of a region's engine, with the next commit."""
+        self._begin()
+        self._db.execute("INSERT OR REPLACE INTO boots VALUES (?, ?)", (self._id(region), boot))
+
+    def collect_tombstones(self, before_ms: int) -> int:
+        """Drop settled tombstones older than this, with the next commit; how many."""
+        self._begin()
+        return self._db.execute(
+            "DELETE FROM items WHERE digest = 0 AND time_ms < ? AND NOT EXISTS"
+            " (SELECT 1 FROM outbox o WHERE o.table_id = items.table_id AND o.key = items.key)",
+            (before_ms,),
+        ).rowcount
+
+    def conflicts(self, after: int, limit: int) -> list[tuple[int, Conflict, bool | None]]:
+        """Conflicts beyond number `after`, and whether the loser had been acknowledged (None: not known)."""
+        rows = self._db.execute("SELECT * FROM conflicts WHERE n > ? ORDER BY n LIMIT ?", (after, limit))
+        return [
+            (
+                n,
+                Conflict(table, key, Version(*winner), Version(*loser), detected_ms),
+                None if acknowledged is None else bool(acknowledged),
+            )
+            for n, table, key, *rest in rows
+            for winner, loser, (detected_ms, acknowledged) in [(rest[:3], rest[3:6], rest[6:])]
+        ]
+
+    def set_acknowledged(self, n: int, acknowledged: bool) -> None:
+        """Note whether the loser of a conflict had been acknowledged."""
+        self._begin()
+        self._db.execute("UPDATE conflicts SET acknowledged = ? WHERE n = ?", (acknowledged, n))
+
+    def lost(self, after: int, limit: int) -> list[tuple[int, LostWrite]]:
+        """Lost writes beyond number `after`."""
+        rows = self._db.execute("SELECT * FROM lost WHERE n > ? ORDER BY n LIMIT ?", (after, limit))
+        return [
+            (n, LostWrite(table, key, Version(time_ms, region, counter), reason, detected_ms))
+            for n, table, key, time_ms, region, counter, reason, detected_ms in rows
+        ]
+
+    def counts(self) -> dict[str, int]:
+        """How many items are known and waiting, and how many conflicts and lost writes there were."""
+        names = ("items", "outbox", "conflicts", "lost")
+        return {name: self._db.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in names}
+
+    def _begin(self) -> None:
+        if not self._open:
+            self._open = True
+            self._db.execute("BEGIN")
+
+    def _id(self, name: str) -> int:
+        number = self._names.get(name)
+        if number is None:
+            self._begin()
+            number = self._db.execute("INSERT INTO names (name) VALUES (?)", (name,)).lastrowid
+            assert number is not None
+            self._names[name], self._codes[number] = number, name
+        return number
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version not in (0, SCHEMA_VERSION):
+        db.close()
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+        version = 0
+    for pragma in ("journal_mode = WAL", "synchronous = OFF", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY"):
+        db.execute(f"PRAGMA {pragma}")
+    if version == 0:
+        db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    return db
+
+
+def _encode_held(item: Item) -> bytes:
+    return orjson.dumps({region: [*held.version, held.digest, held.position] for region, held in item.held.items()})
+
+
+def _decode_held(data: bytes) -> dict[str, Held]:
+    found: dict[str, list[Any]] = orjson.loads(data)
+    return {region: Held(Version(*values[:3]), *values[3:]) for region, values in found.items()}

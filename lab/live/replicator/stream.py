@@ -1,0 +1,67 @@
+"""Reads one table's stream in one region to its end, again and again, from where the checkpoint says.
+
+Iterators are kept only in memory; after anything unexpected a new one is made from the checkpoint. When the stream
+no longer has what the checkpoint names, records are missing: `StreamGap`.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from lab.core.replication_store import Checkpoint
+from lab.live.replicator.engine import SHARD, Engine, EngineError
+
+LIMIT = 1000
+NEARLY_A_PAGE_BYTES = 700_000
+
+
+class StreamGap(Exception):
+    """Records beyond the checkpoint are gone: more than a day was missed, or the stream is another one."""
+
+
+class Stream:
+    """A table's stream. `read` gives the records beyond the checkpoint, a page at a time."""
+
+    def __init__(self, engine: Engine, table: str) -> None:
+        self._engine, self._table = engine, table
+        self._iterator: str | None = None
+        self._skip_to = ""
+
+    def reopen(self) -> None:
+        """Make a new iterator next time."""
+        self._iterator = None
+
+    async def read(self, checkpoint: Checkpoint) -> tuple[list[dict[str, object]], bool]:
+        """The next records, and whether there may be more at once. Raises StreamGap and what `Engine.call` raises."""
+        if self._iterator is None:
+            self._iterator = await self._open(checkpoint)
+        iterator = self._iterator
+        self._iterator = None  # stays so if anything goes wrong
+        answer = await self._engine.call("GetRecords", b'{"ShardIterator":"%b"}' % iterator.encode())
+        page = orjson.loads(answer.body)
+        self._iterator = page.get("NextShardIterator")
+        records = page["Records"]
+        more = len(records) >= LIMIT or len(answer.body) > NEARLY_A_PAGE_BYTES
+        if self._skip_to:
+            records = [record for record in records if record["dynamodb"]["SequenceNumber"] > self._skip_to]
+            if records or not more:
+                self._skip_to = ""
+        return records, more
+
+    async def _open(self, checkpoint: Checkpoint) -> str:
+        streams = (await self._engine.read("ListStreams", {"TableName": self._table}))["Streams"]
+        if not streams:
+            raise EngineError(400, "ResourceNotFoundException", f"no stream of {self._table}")
+        where = {"StreamArn": streams[0]["StreamArn"], "ShardId": SHARD}
+        self._skip_to = ""
+        if checkpoint.exact:
+            start = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": checkpoint.sequence}
+            try:
+                return str((await self._engine.read("GetShardIterator", {**where, **start}))["ShardIterator"])
+            except EngineError as error:
+                if error.name != "TrimmedDataAccessException":
+                    raise
+                raise StreamGap(self._table) from error
+        self._skip_to = checkpoint.sequence
+        start = {"ShardIteratorType": "TRIM_HORIZON"}
+        return str((await self._engine.read("GetShardIterator", {**where, **start}))["ShardIterator"])

@@ -1,0 +1,98 @@
+"""Crashes: of the replicator, which loses nothing, and of engines, which come back empty."""
+
+import asyncio
+
+from replicator_lab import ReplicatorLab, eventually
+
+from lab.core.faults import Fault
+
+EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+TABLE = "things"
+
+
+def test_a_replicator_killed_again_and_again_loses_nothing() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.create_global(TABLE)
+            writing = True
+
+            async def write(region: str) -> dict[str, str]:
+                last: dict[str, str] = {}
+                n = 0
+                while writing:
+                    n += 1
+                    last[f"{region}{n % 40}"] = str(n)
+                    await lab.put(region, TABLE, f"{region}{n % 40}", str(n))
+                return last
+
+            writers = [asyncio.create_task(write(region)) for region in lab.regions]
+            for pause_s in (0.05, 0.2, 0.1, 0.4):
+                await asyncio.sleep(pause_s)
+                await lab.restart("replicator")
+            writing = False
+            expected = {key: value for found in await asyncio.gather(*writers) for key, value in found.items()}
+            contents = await lab.agree(TABLE)
+            assert {key: item["v"]["S"] for key, item in contents.items()} == expected
+            assert (await lab.get("/conflicts"))["conflicts"] == []
+
+    asyncio.run(test())
+
+
+def test_an_engine_that_restarts_empty_is_filled_from_the_other() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.create_global(TABLE)
+            for n in range(700):
+                await lab.put(EAST if n % 2 else WEST, TABLE, f"k{n}", "x" * 300)
+            before = await lab.agree(TABLE)
+            await lab.restart(f"engine-{WEST}")
+            await lab.put(EAST, TABLE, "k1", "after")
+            await eventually(lambda: lab.value(WEST, TABLE, "k1"))
+            before["k1"]["v"] = {"S": "after"}
+            assert await lab.agree(TABLE) == before
+            assert (await lab.get("/lost"))["lost"] == []
+
+    asyncio.run(test())
+
+
+def test_what_had_not_left_a_lost_region_is_reported_exactly() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST, EU) as lab:
+            await lab.create_global(TABLE)
+            await lab.put(WEST, TABLE, "both", "left in time")
+            await lab.put(WEST, TABLE, "overwritten", "v0")
+            await lab.agree(TABLE)
+            cuts = [Fault(f"{n}", "cut", 0, region=WEST, target=other) for n, other in enumerate((EAST, EU))]
+            await lab.fault(*cuts)
+            await lab.put(WEST, TABLE, "captured", "v1")
+            await lab.put(WEST, TABLE, "overwritten", "v1")
+            await lab.put(WEST, TABLE, "overwritten", "v2")
+            await lab.put(WEST, TABLE, "later won by east", "v1")
+            await eventually(lambda: captured(lab, WEST, 6))
+            await lab.fault(*cuts, Fault("down", "down", 0, region=WEST, lose_data=True))
+            await lab.put(WEST, TABLE, "not captured", "v1")
+            await lab.delete(WEST, TABLE, "both")
+            await asyncio.sleep(0.02)
+            await lab.put(EAST, TABLE, "later won by east", "east")
+            await lab.restart(f"engine-{WEST}")
+            await lab.fault()
+            contents = await eventually(lambda: lab.agree(TABLE))
+            assert {key: item["v"]["S"] for key, item in contents.items()} == {
+                "both": "left in time",
+                "overwritten": "v0",
+                "later won by east": "east",
+            }
+            lost = (await lab.get("/lost"))["lost"]
+            assert sorted((entry["key"]["id"]["S"], entry["reason"]) for entry in lost) == [
+                ("both", "not_captured"),
+                ("captured", "captured_not_shipped"),
+                ("not captured", "not_captured"),
+                ("overwritten", "captured_not_shipped"),
+                ("overwritten", "not_captured"),
+            ]
+
+    asyncio.run(test())
+
+
+async def captured(lab: ReplicatorLab, region: str, count: int) -> bool:
+    return bool((await lab.get("/status"))["regions"][region]["captured"] >= count)

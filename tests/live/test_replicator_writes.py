@@ -1,0 +1,110 @@
+"""Writes between living regions: what arrives, what wins, what is not repeated."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from replicator_lab import ReplicatorLab, eventually
+
+from lab.core.faults import Fault
+
+EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+TABLE = "things"
+
+
+def in_lab(*regions: str) -> Callable[[Callable[[ReplicatorLab], Awaitable[None]]], Callable[[], None]]:
+    def decorate(test: Callable[[ReplicatorLab], Awaitable[None]]) -> Callable[[], None]:
+        async def run() -> None:
+            async with ReplicatorLab(*regions) as lab:
+                await lab.create_global(TABLE)
+                await test(lab)
+
+        def wrapper() -> None:
+            asyncio.run(run())
+
+        wrapper.__name__ = test.__name__
+        return wrapper
+
+    return decorate
+
+
+@in_lab(EAST, WEST)
+async def test_a_put_an_update_and_a_delete_reach_the_other_region(lab: ReplicatorLab) -> None:
+    await lab.put(EAST, TABLE, "a", "one")
+    await eventually(lambda: lab.value(WEST, TABLE, "a"))
+    await lab.dynamodb(
+        WEST,
+        "UpdateItem",
+        {
+            "TableName": TABLE,
+            "Key": {"id": {"S": "a"}},
+            "UpdateExpression": "SET v = :v",
+            "ExpressionAttributeValues": {":v": {"S": "two"}},
+        },
+    )
+    assert (await lab.agree(TABLE))["a"]["v"] == {"S": "two"}
+    await lab.delete(EAST, TABLE, "a")
+    assert await lab.agree(TABLE) == {}
+
+
+@in_lab(EAST, WEST)
+async def test_replicated_writes_are_not_sent_back(lab: ReplicatorLab) -> None:
+    for n in range(20):
+        await lab.put(EAST, TABLE, f"k{n}", str(n))
+    await lab.agree(TABLE)
+    pairs = {(pair["source"], pair["target"]): pair["shipped"] for pair in (await lab.get("/status"))["pairs"]}
+    assert pairs[EAST, WEST] == 20
+    assert pairs.get((WEST, EAST), 0) == 0
+
+
+@in_lab(EAST, WEST, EU)
+async def test_writes_of_both_sides_of_a_cut_meet_and_the_later_one_wins(lab: ReplicatorLab) -> None:
+    await lab.put(EAST, TABLE, "a", "before")
+    await lab.agree(TABLE)
+    cut = [Fault("1", "cut", 0, region=EAST, target=WEST), Fault("2", "cut", 0, region=WEST, target=EAST)]
+    await lab.fault(*cut)
+    await lab.put(EAST, TABLE, "a", "east")
+    await asyncio.sleep(0.02)
+    await lab.put(WEST, TABLE, "a", "west")
+    await lab.put(EAST, TABLE, "b", "only east")
+    await eventually(lambda: lab.value(EU, TABLE, "b"))
+    assert await lab.value(WEST, TABLE, "b") is None
+    assert await lab.value(EAST, TABLE, "a") == "east"
+    await lab.fault()
+    contents = await lab.agree(TABLE)
+    assert contents["a"]["v"] == {"S": "west"}
+    assert contents["b"]["v"] == {"S": "only east"}
+    (conflict,) = (await lab.get("/conflicts"))["conflicts"]
+    assert conflict["key"] == {"id": {"S": "a"}}
+    assert (conflict["winner"]["region"], conflict["loser"]["region"]) == (WEST, EAST)
+
+
+@in_lab(EAST, WEST)
+async def test_an_older_put_does_not_bring_a_deleted_item_back(lab: ReplicatorLab) -> None:
+    await lab.put(EAST, TABLE, "a", "old")
+    await lab.agree(TABLE)
+    await lab.fault(Fault("1", "replication_paused", 0, region=EAST))
+    await lab.put(EAST, TABLE, "a", "older than the delete")
+    await asyncio.sleep(0.02)
+    await lab.delete(WEST, TABLE, "a")
+    await lab.fault()
+    assert await lab.agree(TABLE) == {}
+
+
+@in_lab(EAST, WEST)
+async def test_a_region_that_was_down_is_caught_up(lab: ReplicatorLab) -> None:
+    await lab.fault(Fault("1", "down", 0, region=WEST))
+    for n in range(300):
+        await lab.put(EAST, TABLE, f"k{n}", str(n))
+    assert await lab.contents(WEST, TABLE) == {}
+    await lab.fault()
+    assert len(await lab.agree(TABLE)) == 300
+
+
+@in_lab(EAST, WEST)
+async def test_hot_keys_written_on_both_sides_converge(lab: ReplicatorLab) -> None:
+    async def write(region: str) -> None:
+        for n in range(200):
+            await lab.put(region, TABLE, f"k{n % 5}", f"{region} {n}")
+
+    await asyncio.gather(write(EAST), write(WEST))
+    assert len(await lab.agree(TABLE)) == 5
