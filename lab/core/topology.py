@@ -56,7 +56,9 @@ class Topology:
 
     `block` is the first two numbers of its loopback addresses ("127.10"). `speed` divides every wait. `state_dir` and
     `run_dir` are absolute folders: the first holds logs and what outlives a part, the second (mode 0700, a short path)
-    the Unix sockets. `seed` is the root of every named random.
+    the Unix sockets. `seed` is the root of every named random. `accelerator_delay_ms` (0 to 30000) is how long an
+    accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add the latency of the way
+    from a client's place to its edge location and on to the region.
     """
 
     block: str
@@ -68,10 +70,13 @@ class Topology:
     seed: int = 0
     aws_port: int = 4566
     http_port: int = 8080
+    https_port: int = 8443
     dns_port: int = 5300
     control_port: int = 8000
     domain: str = DOMAIN
     round_trips: tuple[RoundTrip, ...] = ()
+    accelerator_delay_ms: int = 30_000
+    accelerator_latency: bool = False
 
     @property
     def global_address(self) -> str:
@@ -81,6 +86,10 @@ class Topology:
     @property
     def region_codes(self) -> tuple[str, ...]:
         return tuple(region.code for region in self.regions)
+
+    def listening_port(self, port: int) -> int:
+        """Where a service that is reached on `port` really listens: 80 and 443 are the data plane's ports."""
+        return {80: self.http_port, 443: self.https_port}.get(port, port)
 
     def region(self, code: str) -> Region:
         """The region with this code; KeyError if the lab has none."""

@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 import orjson
 
 from lab.core import codec
+from lab.core.accelerator import Accelerators
 from lab.core.endpoint_name import EndpointNames
 from lab.core.faults import FaultSet
 from lab.core.function import Functions
 from lab.core.health_check import HealthChecks
+from lab.core.load_balancer import LoadBalancers
 from lab.core.rest_api import RestApis
 from lab.core.table import Tables
 from lab.core.zone import Zones
@@ -31,6 +33,8 @@ DOCUMENTS: dict[str, type] = {
     "apis": RestApis,
     "tables": Tables,
     "faults": FaultSet,
+    "load_balancers": LoadBalancers,
+    "accelerators": Accelerators,
 }
 """Every document by name; its class has defaults for all fields, which stand while none was published."""
 
