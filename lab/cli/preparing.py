@@ -53,6 +53,7 @@ def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instanc
             log.unlink()
         (state_dir / "topology.json").write_text(json.dumps(codec.encode(topology), indent=1))
         write_plan(state_dir, plan)
+        (state_dir / "handlers").write_text("" if settings.handlers is None else str(settings.handlers.resolve()))
         with open(os.open(state_dir / "token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as token:  # noqa: PTH123
             token.write(secrets.token_urlsafe(32) + "\n")
     finally:
@@ -65,6 +66,12 @@ def write_plan(state_dir: Path, plan: DeploymentPlan) -> Path:
     path = state_dir / "plan.json"
     path.write_text(json.dumps(codec.encode(plan), indent=1))
     return path
+
+
+def read_handlers_option(state_dir: Path) -> Path | None:
+    """The folder of handlers that the running lab was started with, if one was named."""
+    text = (state_dir / "handlers").read_text()
+    return Path(text) if text else None
 
 
 def _running(instance: Instance | None, settings: Settings) -> str:

@@ -52,7 +52,15 @@ class RunningLab:
     instance: Instance
     topology: Topology
 
-    def call(self, method: str, path: str, body: Any = None, *, limit_s: float = CALL_LIMIT_S, **query: str) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: dict[str, str] | None = None,
+        limit_s: float = CALL_LIMIT_S,
+    ) -> Any:
         """Call control's token API; the decoded answer. Raises UserError for a 4xx, LabUnreachable, LabError."""
         address, port = self.topology.global_address, self.topology.control_port
         connection = http.client.HTTPConnection(address, port, timeout=limit_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,7 +44,9 @@ def read_settings(path: Path) -> Settings:
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not valid TOML: {error}", file=str(path)) from error
+        place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)", str(error))
+        line = int(place[1]) if place and place[1] else len(text.splitlines())
+        raise ConfigError(f"not valid TOML: {str(error).partition(' (at ')[0]}", file=str(path), line=line) from error
     source = _Source(path, lines.key_lines(text))
     try:
         model = schema.LabModel.model_validate(value)

@@ -1,0 +1,63 @@
+"""`lab deploy`: the handlers as they are now, deployed in place to the running lab."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lab.cli.preparing import read_handlers_option, write_plan
+from lab.cli.project import Project
+from lab.cli.starting import StartFailed, events, start_deployment
+from lab.config.settings import load_settings, make_plan
+
+
+@click.command(short_help="deploy the handlers again")
+@click.option("--handlers", type=click.Path(path_type=Path), metavar="DIR", help="another folder of handlers")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.pass_obj
+def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
+    """Deploy handlers, routes, tables and records as lab.toml and the handlers' folders have them now."""
+    began = time.monotonic()
+    lab = project.running()
+    settings = load_settings(project.folder)
+    folder = handlers or read_handlers_option(project.state_dir)
+    if folder is not None:
+        settings = replace(settings, handlers=folder)
+    plan = make_plan(settings)
+    write_plan(project.state_dir, plan)
+    process = start_deployment(lab.topology)
+    assert process.stdin is not None and process.stdout is not None
+    from lab.report import Progress
+
+    result: dict[str, Any] = {}
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(b"go\n")
+            process.stdin.close()
+        with Progress(shown=not as_json) as progress:
+            for _, event in events(process):
+                if event is None:
+                    break
+                if event["event"] == "failed":
+                    raise StartFailed(event["message"], event["status"])
+                progress.show(event)
+                result = event
+        if process.wait() != 0 or result.get("event") != "deployed":
+            raise StartFailed(f"the deployment ended with status {process.returncode}; see `lab logs deploy`", 1)
+    finally:
+        process.stdout.close()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    took_s = round(time.monotonic() - began, 2)
+    if as_json:
+        print(json.dumps({**result, "took_s": took_s}, indent=2))
+    else:
+        print(f"Deployed in {took_s:.2f} s.")
+    return 0

@@ -1,0 +1,106 @@
+"""`lab fault`: make a region, a link or replication fail, and list what fails."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from lab.cli.project import Project, RunningLab
+from lab.errors import UserError
+
+FAULT_LIMIT_S = 20.0
+HEAL_LIMIT_S = 40.0
+"""Healing a region that lost its data starts its engine again."""
+
+
+@click.group(short_help="make something fail")
+def fault() -> None:
+    """Make a region, a link between two regions, or replication fail; `lab heal` undoes it."""
+
+
+@fault.command(short_help="a whole region fails")
+@click.argument("region")
+@click.option("--down", "effect", flag_value="down", help="its connections are refused, its functions die")
+@click.option("--hang", "effect", flag_value="hang", help="connections open and nothing comes back")
+@click.option("--lose-data", is_flag=True, help="with --down: its engine dies with what had not left the region")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.pass_obj
+def region(project: Project, region: str, effect: str | None, lose_data: bool, as_json: bool) -> int:
+    """Make REGION fail: --down or --hang."""
+    if effect is None:
+        raise UserError("say how the region fails: --down (refuses connections) or --hang (never answers)")
+    if lose_data and effect != "down":
+        raise UserError("--lose-data goes with --down: a region that hangs keeps its data")
+    lab = project.running()
+    label = f"region {region} {effect}{' losing data' if lose_data else ''}"
+    wanted = {"effect": effect, "region": lab.region(region), "lose_data": lose_data, "label": label}
+    return _begin(lab, [wanted], as_json)
+
+
+@fault.command(short_help="the link between two regions is cut")
+@click.argument("source")
+@click.argument("target")
+@click.option("--both", is_flag=True, help="cut the way back as well")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.pass_obj
+def link(project: Project, source: str, target: str, both: bool, as_json: bool) -> int:
+    """Cut the link from SOURCE to TARGET: replication and calls stop, both regions live on."""
+    lab = project.running()
+    if lab.region(source) == lab.region(target):
+        raise UserError(f"a link has two ends; {source} is given twice")
+    ways = [(source, target), (target, source)] if both else [(source, target)]
+    wanted = [{"effect": "cut", "region": a, "target": b, "label": f"link {a} to {b} cut"} for a, b in ways]
+    return _begin(lab, wanted, as_json)
+
+
+@fault.command(short_help="replication of a region pauses")
+@click.argument("region")
+@click.option("--pause", is_flag=True, help="stop shipping into and out of the region")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.pass_obj
+def replication(project: Project, region: str, pause: bool, as_json: bool) -> int:
+    """Pause replication into and out of REGION; its writes wait and are shipped when the fault is lifted."""
+    if not pause:
+        raise UserError("say what happens to the replication: --pause")
+    lab = project.running()
+    label = f"replication of {region} paused"
+    return _begin(lab, [{"effect": "replication_paused", "region": lab.region(region), "label": label}], as_json)
+
+
+@fault.command("list", short_help="the faults in force")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.pass_obj
+def list_faults(project: Project, as_json: bool) -> int:
+    """List the faults in force, oldest first."""
+    faults = project.running().call("GET", "/api/faults")["faults"]
+    if as_json:
+        print(json.dumps({"faults": faults}, indent=2))
+        return 0
+    for found in faults:
+        print(f"{found['fault_id']}  {describe_fault(found)}")
+    if not faults:
+        print("No fault is in force.")
+    return 0
+
+
+def describe_fault(fault: dict[str, Any]) -> str:
+    """A fault in a few words."""
+    if fault.get("label"):
+        return str(fault["label"])
+    words = [
+        fault["effect"],
+        *(str(fault[key]) for key in ("region", "target", "service", "operation") if fault.get(key)),
+    ]
+    return " ".join(words)
+
+
+def _begin(lab: RunningLab, wanted: list[dict[str, Any]], as_json: bool) -> int:
+    begun = [lab.call("POST", "/api/faults", body, limit_s=FAULT_LIMIT_S) for body in wanted]
+    if as_json:
+        print(json.dumps({"faults": begun}, indent=2))
+        return 0
+    for found in begun:
+        print(f"{found['fault_id']}: {describe_fault(found)}; `lab heal {found['fault_id']}` undoes it")
+    return 0
