@@ -17,7 +17,7 @@ from lab.core.route53.catalog import Catalog
 from lab.core.route53.name import NameSyntaxError, to_text, to_wire
 from lab.core.route53.origin import Origins
 from lab.core.route53.rdata import TYPE_NUMBERS
-from lab.core.route53.resolver import Outcome, Resolver, choose, shuffled
+from lab.core.route53.resolver import Decision, Resolver, choose, shuffled
 from lab.core.topology import Topology
 from lab.core.zone import Zones
 from lab.data import geography
@@ -29,15 +29,28 @@ from lab.live.listening import bind_tcp, explain_bind_error
 
 
 class DnsServer:
-    """Answers from the documents `zones` and `endpoints`; `health` tells a health check's status by its id."""
+    """Answers from the documents `zones` and `endpoints`; `health` tells a health check's status by its id.
 
-    def __init__(self, topology: Topology, store: DocumentStore, health: Callable[[str], bool]) -> None:
+    `watch_health` is how to hear of every status that changes (`Probers.watch`); without it no answer that depends on a
+    health check is kept ready, which is slower.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        store: DocumentStore,
+        health: Callable[[str], bool],
+        *,
+        watch_health: Callable[[Callable[[str, bool], None]], None] | None = None,
+    ) -> None:
         self._topology = topology
         self._store = store
         self._health = health
         self._origins = Origins(topology, geography())
         self._rng = random.Random(f"{topology.seed}/dns")
-        self._answerer = Answerer(self._resolver(), self._origins, self._rng)
+        self._answerer = Answerer(self._resolver(), self._origins, self._rng, watched=watch_health is not None)
+        if watch_health is not None:
+            watch_health(self._on_health)
         self._udp: DnsUdpListener | None = None
         self._tcp: DnsTcpListener | None = None
         store.watch(Zones, self.refresh)
@@ -73,7 +86,10 @@ class DnsServer:
 
     def refresh(self) -> None:
         """Take the documents as they are now."""
-        self._answerer.resolver = self._resolver()
+        self._answerer.replace_resolver(self._resolver())
+
+    def _on_health(self, health_check_id: str, healthy: bool) -> None:
+        self._answerer.forget_health(health_check_id)
 
     def _resolver(self) -> Resolver:
         catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames))
@@ -94,11 +110,12 @@ class DnsServer:
             raise ValueError(f"type: {rtype} is none of {', '.join(sorted(TYPE_NUMBERS))}")
         client = query.get("client") or query.get("resolver") or "127.0.0.1"
         network = client_network(client) if query.get("client") else ipaddress.ip_network(client)
-        outcomes = self._answerer.resolver.outcomes(name, rtype, self._origins.locate(network), explain=True)
-        return _explanation(choose(outcomes, self._rng), self._rng)
+        decision = self._answerer.resolver.decide(name, rtype, self._origins.locate(network), explain=True)
+        return _explanation(decision, self._rng)
 
 
-def _explanation(outcome: Outcome, rng: random.Random) -> dict[str, Any]:
+def _explanation(decision: Decision, rng: random.Random) -> dict[str, Any]:
+    outcome = choose(decision, rng)
     records = [rrset.record for rrset in outcome.answer if rrset.record is not None]
     last = records[-1] if records else None
     return {
@@ -110,7 +127,7 @@ def _explanation(outcome: Outcome, rng: random.Random) -> dict[str, Any]:
         ],
         "reason": [{"depth": reason.depth, "text": reason.text} for reason in outcome.reason],
         "record": last and {"name": last.name, "type": last.type, "set_identifier": last.set_identifier},
-        "subnet_bits": outcome.scope_bits,
+        "subnet_bits": decision.scope_bits,
     }
 
 

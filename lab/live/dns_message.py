@@ -83,7 +83,13 @@ def _add(records: list[dnslib.RR], rrset: RRset, query: Query, rng: random.Rando
 
 
 def pack_answer(
-    query: Query, outcome: Outcome, rng: random.Random, *, payload_max: int, rcode: int | None = None
+    query: Query,
+    outcome: Outcome,
+    rng: random.Random,
+    *,
+    payload_max: int,
+    scope_bits: int = 0,
+    rcode: int | None = None,
 ) -> bytes:
     """The packet that answers a query with an outcome; over `payload_max` bytes it is cut to its head, marked TC."""
     code = RCODES[outcome.rcode] if rcode is None else rcode
@@ -95,7 +101,7 @@ def pack_answer(
         _add(record.auth, rrset, query, rng)
     for rrset in outcome.additional:
         _add(record.ar, rrset, query, rng)
-    opt = None if query.edns is None else _opt(query, code, outcome.scope_bits)
+    opt = None if query.edns is None else _opt(query, code, scope_bits)
     if opt is not None:
         record.ar.append(opt)
     packet = bytes(record.pack())

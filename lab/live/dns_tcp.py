@@ -41,7 +41,7 @@ class _Connection(asyncio.Protocol):
             packet = bytes(self._buffer[2 : 2 + length])
             del self._buffer[: 2 + length]
             complete = True
-            reply = self._listener.answerer.answer(packet, self._source, tcp=True)
+            reply = self._listener.answerer.answer_tcp(packet, self._source)
             if self._transport is None:
                 return
             if reply is None:

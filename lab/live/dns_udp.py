@@ -9,6 +9,8 @@ from lab.live.dns_answerer import Answerer
 
 DATAGRAMS_PER_WAKE_MAX = 256
 """After so many the loop gets a turn, so that a flood does not starve TCP, probes and fronts."""
+QUERY_BYTES_MAX = 4096
+"""A longer datagram is cut here and found malformed; no query is that long."""
 
 
 class DnsUdpListener:
@@ -29,18 +31,28 @@ class DnsUdpListener:
         self._socket.close()
 
     def _drain(self) -> None:
-        sock = self._socket
-        answer = self._answerer.answer
+        receive, send = self._socket.recvfrom, self._socket.sendto
+        answerer = self._answerer
+        tables = answerer.ready_udp
         for _ in range(DATAGRAMS_PER_WAKE_MAX):
             try:
-                packet, peer = sock.recvfrom(65535)
+                packet, peer = receive(QUERY_BYTES_MAX)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
                 continue  # an ICMP error of an earlier answer; nothing was received
-            reply = answer(packet, peer[0], tcp=False)
-            if reply is not None:
-                try:
-                    sock.sendto(reply, peer)
-                except OSError:
-                    continue  # the buffer is full or the peer is gone: UDP may lose it
+            table = tables.get(peer[0])
+            ready = None if table is None else table.get(packet[2:])
+            reply: bytes | None
+            if ready is None:
+                reply = answerer.answer_udp(packet, peer[0])
+                if reply is None:
+                    continue
+            elif isinstance(ready, bytes):
+                reply = packet[:2] + ready
+            else:
+                reply = packet[:2] + ready.pick()
+            try:
+                send(reply, peer)
+            except OSError:
+                continue  # the buffer is full or the peer is gone: UDP may lose it

@@ -49,10 +49,10 @@ class ProbeTargets:
             catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames))
             self._resolver = Resolver(catalog, Origins(self._topology, geography()), self._health)
         try:
-            outcomes = self._resolver.outcomes(to_wire(name), "A", _origin(checker))
+            decision = self._resolver.decide(to_wire(name), "A", _origin(checker))
         except NameSyntaxError:
             return None
-        answer = choose(outcomes, self._rng).answer
+        answer = choose(decision, self._rng).answer
         addresses = [value for rrset in answer if rrset.type == "A" for value in shuffled(rrset, self._rng)]
         return addresses[0] if addresses else None
 

@@ -82,21 +82,21 @@ class Catalog:
     def __init__(self, zones: Zones, endpoints: EndpointNames) -> None:
         self.collections: dict[str, CidrCollection] = {c.collection_id: c for c in zones.cidr_collections}
         self.endpoints: dict[bytes, EndpointName] = {to_wire(name.name): name for name in endpoints.names}
-        self._zones: dict[bytes, ZoneTable] = {}
+        self.zones: dict[bytes, ZoneTable] = {}
         self._by_id: dict[str, ZoneTable] = {}
         self.skipped: list[str] = []
         for zone in zones.zones:
             table = self._table(zone)
             # Of several zones with one name the first made answers here: there is one address, not four servers each.
-            self._zones.setdefault(table.name, table)
+            self.zones.setdefault(table.name, table)
             self._by_id[zone.zone_id] = table
         for wire, endpoint in self.endpoints.items():
             if self.zone_of(wire) is None:
-                self._zones[wire] = _endpoint_zone(wire, endpoint)
+                self.zones[wire] = _endpoint_zone(wire, endpoint)
 
     def zone_of(self, name: bytes) -> ZoneTable | None:
         """The zone that a name belongs to: the longest that holds it."""
-        zones = self._zones
+        zones = self.zones
         while True:
             zone = zones.get(name)
             if zone is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lab.core.endpoint_name import EndpointName
 from lab.core.route53.catalog import Catalog, Group, ZoneTable
@@ -45,7 +45,7 @@ class RRset:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One possible answer, with its probability. `scope_bits` is 0 where the origin did not matter."""
+    """One possible answer, with its probability."""
 
     probability: float
     rcode: str
@@ -53,8 +53,20 @@ class Outcome:
     answer: tuple[RRset, ...] = ()
     authority: tuple[RRset, ...] = ()
     additional: tuple[RRset, ...] = ()
-    scope_bits: int = 0
     reason: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """All that a question can be answered with; the probabilities add up to 1.
+
+    `scope_bits` is the prefix length of the client's address for which this holds, 0 if the origin did not matter;
+    `consulted` are the health checks whose status it depends on. `zone` is None if the name is in no zone.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    scope_bits: int = 0
+    consulted: tuple[str, ...] = ()
     zone: ZoneTable | None = None
 
 
@@ -84,26 +96,30 @@ class Resolver:
         health: Callable[[str], bool],
         endpoint_health: Callable[[EndpointName], bool] = lambda _: True,
     ) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._origins = origins
         self._health = health
         self._endpoint_health = endpoint_health
 
-    def outcomes(self, name: bytes, rtype: str, origin: Origin, *, explain: bool = False) -> tuple[Outcome, ...]:
-        """Every possible answer to a question of class IN; the probabilities add up to 1."""
-        zone = self._catalog.zone_of(name)
+    def decide(self, name: bytes, rtype: str, origin: Origin, *, explain: bool = False) -> Decision:
+        """Every possible answer to a question of class IN."""
+        zone = self.catalog.zone_of(name)
         if zone is None:
-            if explain:
-                return (replace(REFUSED, reason=(Reason(0, f"{to_text(name)} is in none of the hosted zones"),)),)
-            return (REFUSED,)
-        walk = _Walk(self, self._catalog, self._origins, origin, explain)
-        found = walk.resolve(zone, name, rtype)
-        return tuple(replace(outcome, zone=zone) for outcome in found)
+            text = f"{to_text(name)} is in none of the hosted zones"
+            return Decision((replace(REFUSED, reason=(Reason(0, text),)) if explain else REFUSED,))
+        walk = _Walk(self, self.catalog, self._origins, origin, explain)
+        outcomes = walk.chain(zone, name, rtype, (), 1.0, ())
+        return Decision(tuple(outcomes), walk.scope_bits, tuple(walk.consulted), zone)
 
-    def is_healthy(self, zone: ZoneTable, record: RecordSet, depth: int = 0) -> bool:
-        """A record's health: its health check's status, and its target's where EvaluateTargetHealth is set."""
-        if record.health_check_id is not None and not self._health(record.health_check_id):
-            return False
+    def is_healthy(self, zone: ZoneTable, record: RecordSet, consulted: dict[str, None], depth: int = 0) -> bool:
+        """A record's health: its health check's status, and its target's where EvaluateTargetHealth is set.
+
+        The health checks whose status was looked at are added to `consulted`.
+        """
+        if record.health_check_id is not None:
+            consulted[record.health_check_id] = None
+            if not self._health(record.health_check_id):
+                return False
         alias = record.alias
         if alias is None or not alias.evaluate_target_health:
             return True
@@ -112,7 +128,7 @@ class Resolver:
         target_zone, group, endpoint = self.target(zone, alias, record.type)
         if endpoint is not None:
             return self._endpoint_health(endpoint)
-        return any(self.is_healthy(target_zone, member, depth + 1) for member in group)
+        return any(self.is_healthy(target_zone, member, consulted, depth + 1) for member in group)
 
     def target(self, zone: ZoneTable, alias: AliasTarget, rtype: str) -> tuple[ZoneTable, Group, EndpointName | None]:
         """What an alias points to: a group of records of the zone that it names, or one of the lab's own names."""
@@ -120,11 +136,11 @@ class Resolver:
             name = to_wire(alias.dns_name)
         except NameSyntaxError:
             return zone, (), None
-        target_zone = self._catalog.zone_by_id(alias.hosted_zone_id)
+        target_zone = self.catalog.zone_by_id(alias.hosted_zone_id)
         if target_zone is None:
-            endpoint = self._catalog.endpoints.get(name)
+            endpoint = self.catalog.endpoints.get(name)
             if endpoint is None and name.startswith(b"\x09dualstack"):
-                endpoint = self._catalog.endpoints.get(name[10:])
+                endpoint = self.catalog.endpoints.get(name[10:])
             return zone, (), endpoint
         groups = target_zone.at(name)
         if groups is None:
@@ -140,7 +156,7 @@ class Resolver:
             parts.append(f"health check {record.health_check_id} {status}")
         if record.alias is not None and record.alias.evaluate_target_health:
             without = replace(record, health_check_id=None)
-            parts.append(f"target {'healthy' if self.is_healthy(zone, without) else 'unhealthy'}")
+            parts.append(f"target {'healthy' if self.is_healthy(zone, without, {}) else 'unhealthy'}")
         return " and ".join(parts) or "no health check, so healthy"
 
 
@@ -154,15 +170,12 @@ class _Walk:
     origin: Origin
     explain: bool
     scope_bits: int = 0
-
-    def resolve(self, zone: ZoneTable, name: bytes, rtype: str) -> list[Outcome]:
-        found = self._chain(zone, name, rtype, (), 1.0, ())
-        return [replace(outcome, scope_bits=self.scope_bits) for outcome in found] if self.scope_bits else found
+    consulted: dict[str, None] = field(default_factory=dict)
 
     def _note(self, reason: tuple[Reason, ...], depth: int, text: str) -> tuple[Reason, ...]:
         return (*reason, Reason(depth, text)) if self.explain else reason
 
-    def _chain(
+    def chain(
         self,
         zone: ZoneTable,
         name: bytes,
@@ -221,7 +234,7 @@ class _Walk:
                 outcomes.append(Outcome(leaf.probability, "NOERROR", answer=chain, reason=leaf.reason))
                 continue
             followed = self._note(leaf.reason, len(chain), f"CNAME to {to_text(target)}" if self.explain else "")
-            outcomes += self._chain(zone, target, rtype, chain, leaf.probability, followed)
+            outcomes += self.chain(zone, target, rtype, chain, leaf.probability, followed)
         return outcomes
 
     def _leaves(
@@ -264,7 +277,7 @@ class _Walk:
     ) -> tuple[list[Alternative], tuple[Reason, ...]]:
         """The alternatives of the first tier with a healthy one; all of the best tier when nothing is healthy."""
         for tier in ranked.tiers:
-            healthy = [a for a in tier if self.resolver.is_healthy(zone, a.record)]
+            healthy = [a for a in tier if self.resolver.is_healthy(zone, a.record, self.consulted)]
             if self.explain and ranked.policy != "simple":
                 for alternative in tier:
                     words = self.resolver.health_words(zone, alternative.record)
@@ -342,8 +355,9 @@ def _merged(owner: bytes, alternatives: list[Alternative]) -> RRset:
     return RRset(owner, record.type, record.ttl or 0, values, MULTIVALUE_MAX, record)
 
 
-def choose(outcomes: tuple[Outcome, ...], rng: random.Random) -> Outcome:
+def choose(decision: Decision, rng: random.Random) -> Outcome:
     """One outcome, by probability."""
+    outcomes = decision.outcomes
     if len(outcomes) == 1:
         return outcomes[0]
     return rng.choices(outcomes, [outcome.probability for outcome in outcomes])[0]
