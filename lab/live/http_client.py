@@ -46,6 +46,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
+        self.idle_since_s = 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -122,8 +123,11 @@ class _Connection(asyncio.Protocol):
 class HttpClient:
     """Calls to one address, over at most `limit` connections at once."""
 
-    def __init__(self, address: Address, *, limit: int = 64, connect_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, address: Address, *, limit: int = 64, connect_timeout_s: float = 5.0, idle_limit_s: float = 30.0
+    ) -> None:
         self.address = address
+        self._idle_limit_s = idle_limit_s
         self._idle: list[_Connection] = []
         self._slots = asyncio.Semaphore(limit)
         self._connect_timeout_s = connect_timeout_s
@@ -155,6 +159,9 @@ class HttpClient:
                 connection = self._idle.pop()
                 if not connection.usable:
                     continue
+                if asyncio.get_running_loop().time() - connection.idle_since_s > self._idle_limit_s:
+                    connection.close()  # the other side may be about to close it: a write's outcome would be unknown
+                    continue
                 try:
                     return await self._exchange(connection, data, method, timeout_s)
                 except CallFailed:
@@ -171,6 +178,7 @@ class HttpClient:
             raise CallFailed(f"no answer within {timeout_s:g} s", maybe_executed=True) from None
         finally:
             if connection.usable and waiter.done() and not waiter.cancelled():
+                connection.idle_since_s = asyncio.get_running_loop().time()
                 self._idle.append(connection)
             else:
                 connection.close()

@@ -1,8 +1,9 @@
 """An HTTP/1.1 server on asyncio's transports and llhttp's parser, for every port that the lab opens.
 
-It frames: keep-alive, pipelining in order, chunked bodies, `Expect: 100-continue`, limits, malformed requests. What a
-request means is the handler's business. A handler may return a Response, or None to hang: the connection then stays
-open and silent until the client leaves or `HttpServer.close` is called. No TLS, no HTTP/2, no upgrades.
+It frames: keep-alive, pipelining in order, chunked bodies, `Expect: 100-continue`, limits, malformed requests, slow and
+idle clients. What a request means is the handler's business. A handler may return a Response, RESET to drop the
+connection, or None to hang: the connection then stays open and silent until the client leaves or `HttpServer.close` is
+called. No TLS, no HTTP/2, no upgrades.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ from lab.live.listening import bind_tcp
 
 MAX_HEADER_BYTES = 64 * 1024
 DEFAULT_MAX_BODY_BYTES = 16 * 1024 * 1024
+REQUEST_TIMEOUT_S = 30.0
+"""How long the head of a request may take to arrive, and how long its body may pause."""
+IDLE_TIMEOUT_S = 120.0
+"""How long a connection may stay open between requests."""
+SWEEP_INTERVAL_S = 10.0
+LINGER_S = 3.0
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 Headers = list[tuple[str, str]]
@@ -76,7 +83,11 @@ class Response:
         return None
 
 
+RESET = Response(0, close=True)
+"""What a handler returns to have the connection reset, as by an unreachable network."""
+
 Handler = Callable[[Request], Awaitable[Response | None]]
+Refusal = Callable[[int, str], Response]
 
 
 def json_response(status: int, body: bytes, headers: Headers | None = None) -> Response:
@@ -90,7 +101,7 @@ def format_response(response: Response, *, head: bool, close: bool) -> bytes:
     parts = [b"HTTP/1.1 %d %b\r\n" % (response.status, reason)]
     for name, value in response.headers:
         parts.append(f"{name}: {value}\r\n".encode("latin-1", "replace"))
-    if response.status >= 200 and response.status != 204:
+    if response.status >= 200 and response.status != 204 and not (head and response.header("content-length")):
         parts.append(b"Content-Length: %d\r\n" % len(response.body))
     if close:
         parts.append(b"Connection: close\r\n")
@@ -116,6 +127,9 @@ class _Connection(asyncio.Protocol):
         self._refusal: Response | None = None
         self._peer: tuple[str, int] | None = None
         self._local: tuple[str, int] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._active_s = self._begun_s = 0.0
+        self._lingering: asyncio.TimerHandle | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -124,6 +138,7 @@ class _Connection(asyncio.Protocol):
         self._header_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._receiving = False
 
     # asyncio.Protocol
 
@@ -133,17 +148,22 @@ class _Connection(asyncio.Protocol):
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self._peer = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self._local = (local[0], local[1]) if isinstance(local, tuple) else None
+        self._active_s = asyncio.get_running_loop().time()
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._transport = None
+        self.resume_writing()
+        if self._lingering is not None:
+            self._lingering.cancel()
         if self._task is not None:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
             return
+        self._active_s = asyncio.get_running_loop().time()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -160,10 +180,31 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         return self._task is not None  # answer what was asked before closing
 
+    def pause_writing(self) -> None:
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def sweep(self, now_s: float) -> None:
+        """Close the connection if its client has been too slow or idle for too long."""
+        if self._task is not None and self._writable is None:
+            return  # the answer is ours to give
+        if self._receiving:
+            begun_s = self._active_s if self._body_bytes else self._begun_s
+            if now_s - begun_s > REQUEST_TIMEOUT_S:
+                self._refuse(408, "the request did not arrive in time")
+        elif now_s - self._active_s > (REQUEST_TIMEOUT_S if self._writable is not None else IDLE_TIMEOUT_S):
+            self.abort()
+
     # httptools callbacks
 
     def on_message_begin(self) -> None:
         self._reset()
+        self._receiving = True
+        self._begun_s = self._active_s
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -187,6 +228,7 @@ class _Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        self._receiving = False
         request = Request(
             self._parser.get_method().decode("ascii"),
             self._target.decode("latin-1"),
@@ -210,9 +252,19 @@ class _Connection(asyncio.Protocol):
     # serving
 
     def _refuse(self, status: int, message: str) -> None:
-        self._refusal = Response(status, [("Content-Type", "text/plain")], f"{message}\n".encode(), close=True)
+        self._refusal = self._server.refusal(status, message)
         if self._task is None:
-            self._send(self._refusal, head=False, close=True)
+            self._send_refusal(self._refusal)
+
+    def _send_refusal(self, refusal: Response) -> None:
+        """Answer and close for writing; what the client still sends is read for a moment, or he would see a reset."""
+        if self._transport is None or self._lingering is not None:
+            return
+        self._transport.write(format_response(refusal, head=False, close=True))
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._transport.resume_reading()
+        self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self.abort)
 
     async def _serve(self) -> None:
         while self._queue:
@@ -220,8 +272,13 @@ class _Connection(asyncio.Protocol):
             response = await self._server.answer(request)
             if self._transport is None:
                 return
-            if response is None:
+            if response is None or self._server.silent:
                 return  # hang: nothing more comes on this connection
+            if response is RESET:
+                self.abort()
+                return
+            if self._writable is not None:
+                await self._writable  # the client does not read; wait before taking more
             self._send(response, head=request.method == "HEAD", close=response.close or not keep_alive)
             if self._transport is None or self._transport.is_closing():
                 return
@@ -229,7 +286,7 @@ class _Connection(asyncio.Protocol):
                 self._transport.resume_reading()
         self._task = None
         if self._refusal is not None:
-            self._send(self._refusal, head=False, close=True)
+            self._send_refusal(self._refusal)
 
     def _send(self, response: Response, *, head: bool, close: bool) -> None:
         if self._transport is None:
@@ -244,17 +301,36 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-class HttpServer:
-    """Serves one handler on any number of sockets. `max_body_bytes` limits a request's body (413 beyond it)."""
+def _plain_refusal(status: int, message: str) -> Response:
+    return Response(status, [("Content-Type", "text/plain")], f"{message}\n".encode(), close=True)
 
-    def __init__(self, handler: Handler, *, max_body_bytes: int = DEFAULT_MAX_BODY_BYTES) -> None:
+
+class HttpServer:
+    """Serves one handler on any number of sockets.
+
+    `max_body_bytes` limits a request's body (413 beyond it). `refusal` makes the answers to what never reaches the
+    handler: malformed, too large or too slow requests (400, 408, 413, 431).
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+        refusal: Refusal = _plain_refusal,
+    ) -> None:
         self._handler = handler
         self.max_body_bytes = max_body_bytes
+        self.refusal = refusal
+        self.silent = False
         self.connections: set[_Connection] = set()
         self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def answer(self, request: Request) -> Response | None:
         """What the handler answers; a bug in it becomes a 500 and a line on stderr, never a dropped connection."""
+        if self.silent:
+            return None
         try:
             return await self._handler(request)
         except asyncio.CancelledError:
@@ -267,10 +343,11 @@ class HttpServer:
 
     async def listen_tcp(self, address: str, port: int) -> int:
         """Accept connections at an address; the port (0 asks for any). Raises AddressInUse, EnvironmentFailure."""
-        loop = asyncio.get_running_loop()
         sock = bind_tcp(address, port)
-        self._servers.append(await loop.create_server(lambda: _Connection(self), sock=sock, backlog=1024))
         bound: int = sock.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(lambda: _Connection(self), sock=sock, backlog=1024))
+        self._schedule_sweep()
         return bound
 
     async def listen_unix(self, path: str) -> None:
@@ -284,15 +361,40 @@ class HttpServer:
             )
         finally:
             os.umask(old)
+        self._schedule_sweep()
+
+    def set_silent(self, silent: bool) -> None:
+        """Hang: take connections and requests, answer nothing. Lifting it resets the connections that were kept."""
+        if self.silent and not silent:
+            self._abort_all()
+        self.silent = silent
 
     def stop_listening(self) -> None:
         """Close the listening sockets (new connections are refused) and reset the open connections."""
         for server in self._servers:
             server.close()
         self._servers.clear()
-        for connection in list(self.connections):
-            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        self._abort_all()
 
     async def close(self) -> None:
         """Stop for good."""
         self.stop_listening()
+
+    def _abort_all(self) -> None:
+        for connection in list(self.connections):
+            connection.abort()
+
+    def _schedule_sweep(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now_s = asyncio.get_running_loop().time()
+        if not self.silent:
+            for connection in list(self.connections):
+                connection.sweep(now_s)
+        self._schedule_sweep()
