@@ -21,21 +21,20 @@ LOG_BYTES_MAX = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class PartCommand:
-    """What to run: `python -m MODULE ARGUMENTS`; `name` as in `lab status`."""
+    """What to run: Python with these arguments; `name` as in `lab status`."""
 
     name: str
-    module: str
     arguments: tuple[str, ...]
 
 
 def part_commands(topology_path: str, regions: tuple[str, ...]) -> tuple[PartCommand, ...]:
     """All parts of an instance, in the order in which they are started: the slowest first."""
-    engines = tuple(PartCommand(f"engine-{r}", "lab.engines.ministack", (topology_path, r)) for r in regions)
+    engines = tuple(PartCommand(f"engine-{r}", ("-m", "lab.engines.ministack", topology_path, r)) for r in regions)
     return (
         *engines,
-        PartCommand("control", "lab.control", (topology_path,)),
-        PartCommand("edge", "lab.live.edge", (topology_path,)),
-        PartCommand("replicator", "lab.live.replicator", (topology_path,)),
+        PartCommand("control", ("-m", "lab.control", topology_path)),
+        PartCommand("edge", ("-m", "lab.live.edge", topology_path)),
+        PartCommand("replicator", ("-m", "lab.live.replicator", topology_path)),
     )
 
 
@@ -66,7 +65,7 @@ def spawn(command: PartCommand, *, run_dir: str, log_dir: Path) -> subprocess.Po
     """Start a part; its stdout is a pipe that says `ready`, its stderr goes to its log."""
     with open_log(log_dir, command.name) as log:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", command.module, *command.arguments],
+            [sys.executable, "-P", *command.arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
