@@ -1,7 +1,7 @@
 """Invocations of execution environments driven directly, without front or API: rate, latency, cold start.
 
-Run: `.venv/bin/python benchmarks/functions_direct.py [--seconds 3] [--block 127.41] [--json]`. One process and two environments on
-whatever cores there are. Prints one line a handler; the base against which the HTTP path is measured.
+Run: `.venv/bin/python benchmarks/functions_direct.py [--seconds 3] [--block 127.41] [--json]`. One process and two
+environments on whatever cores there are. Prints one line a handler; the base against which the HTTP path is measured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lab.live.functions import NoLogSink, RegionFunctions
 REGION = "us-east-1"
 HANDLERS = {
     "silent": "def handler(event, context):\n    return {'statusCode': 200, 'body': 'ok'}\n",
-    "printing": "def handler(event, context):\n    print('event', event)\n    return {'statusCode': 200, 'body': 'ok'}\n",
+    "printing": "def handler(event, context):\n    print(event)\n    return {'statusCode': 200, 'body': 'ok'}\n",
     "boto3": "import boto3\ndef handler(event, context):\n    return {'statusCode': 200, 'body': 'ok'}\n",
 }
 EVENT = orjson.dumps({"path": "/health", "httpMethod": "GET", "headers": {"Host": "api.lab.test"}, "body": None})

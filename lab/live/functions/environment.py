@@ -120,6 +120,16 @@ class Environment:
         """Whether a runtime waits for an event."""
         return self._waiting is not None
 
+    @property
+    def handling(self) -> bool:
+        """Whether an event waits for its outcome here."""
+        return self._event is not None and not self._answered
+
+    @property
+    def about_to_be_free(self) -> bool:
+        """Whether the outcome is out and the runtime only has yet to ask for the next event."""
+        return self._event is not None and self._answered
+
     def begin(self, event: Event) -> None:
         """Handle an event. Only for a free environment."""
         assert self._event is None and not self._closed
@@ -160,7 +170,7 @@ class Environment:
 
     def status(self) -> EnvironmentStatus:
         state: Literal["cold", "starting", "idle", "busy"]
-        if self._event is not None and self._phase == "ready":
+        if self.handling and self._phase == "ready":
             state = "busy"
         elif self._process is None:
             state = "cold"

@@ -46,7 +46,7 @@ class EnvironmentPool:
     @property
     def in_flight(self) -> int:
         """Events being handled or waiting. A caller who left does not end its event."""
-        return len(self._environments) - len(self._idle) - len(self._warming) + len(self._events)
+        return sum(environment.handling for environment in self._environments) + len(self._events)
 
     def invoke(self, event: Event) -> None:
         """Handle an event; its future gets the outcome.
@@ -107,6 +107,8 @@ class EnvironmentPool:
                 continue
             if self._idle:
                 environment = self._idle.pop()
+            elif len(self._events) <= sum(environment.about_to_be_free for environment in self._environments):
+                return  # a caller who calls again at once should not start one more environment
             elif len(self._environments) < self._environments_max:
                 try:
                     environment = self._open()
