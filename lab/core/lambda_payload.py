@@ -16,7 +16,7 @@ EXIT_ERROR_TYPE = "Runtime.ExitError"
 TOO_LARGE_ERROR_TYPE = "Function.ResponseSizeTooLarge"
 MARSHAL_ERROR_TYPE = "Runtime.MarshalError"
 
-_SIGNAL_NAMES = {
+_SIGNAL_NAMES: dict[int, str] = {
     signal.SIGKILL: "killed",
     signal.SIGTERM: "terminated",
     signal.SIGSEGV: "segmentation fault",
@@ -48,9 +48,7 @@ def exit_description(return_code: int) -> str:
         return "Runtime exited without providing a reason"
     if return_code > 0:
         return f"Runtime exited with error: exit status {return_code}"
-    number = -return_code
-    name = _SIGNAL_NAMES.get(signal.Signals(number)) if number in signal.valid_signals() else None
-    return f"Runtime exited with error: signal: {name or number}"
+    return f"Runtime exited with error: signal: {_SIGNAL_NAMES.get(-return_code, -return_code)}"
 
 
 def exit_payload(request_id: str, return_code: int) -> bytes:

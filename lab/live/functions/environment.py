@@ -277,8 +277,8 @@ class Environment:
     def _begin_invoke_phase(self) -> None:
         """From here on the function's timeout runs."""
         assert self._event is not None
-        self._log([start_line(self._event.request_id)])
         self._started = self._loop.time()
+        self._log([start_line(self._event.request_id)])
         self._arm(self._started + self._timeout_s)
 
     def _send(self) -> None:
@@ -450,6 +450,6 @@ class Environment:
         return runtime_api.ACCEPTED
 
     def _log(self, lines: list[str]) -> None:
-        if self._event is not None and self._event.tail is not None:
+        if self._event is not None and self._event.tail is not None and self._started > 0.0:
             self._event.tail.extend(lines)
         self._on_log(self.log_stream, now_ms(), lines)
