@@ -20,6 +20,7 @@ from lab.core.route53.query import (
     REFUSED,
     SERVFAIL,
     UDP_PAYLOAD_MAX,
+    ClientSubnet,
     Query,
     Unanswerable,
 )
@@ -43,6 +44,7 @@ class _Rdata(dnslib.RD):  # type: ignore[misc]
 
     def __init__(self, value: Rdata) -> None:
         super().__init__(value.before)
+        self.holds_names = bool(value.names)
         self._labels = [DNSLabel(labels(name)) for name in value.names]
         self._after = value.after
 
@@ -93,6 +95,42 @@ def pack_answer(
 ) -> bytes:
     """The packet that answers a query with an outcome; over `payload_max` bytes it is cut to its head, marked TC."""
     code = RCODES[outcome.rcode] if rcode is None else rcode
+    if code == NOERROR and len(outcome.answer) == 1 and not outcome.authority and outcome.answer[0].name == query.key:
+        plain = _pack_plain(query, outcome.answer[0], rng, outcome.authoritative, scope_bits)
+        if plain is not None and len(plain) <= payload_max:
+            return plain
+    return _pack_sections(query, outcome, rng, payload_max=payload_max, scope_bits=scope_bits, code=code)
+
+
+def _pack_plain(query: Query, rrset: RRset, rng: random.Random, authoritative: bool, scope_bits: int) -> bytes | None:
+    """The commonest answer without dnslib, ten times as fast: values of the question's name, none holding a name."""
+    values = [_value(rrset.type, text) for text in shuffled(rrset, rng)]
+    if any(value.holds_names for value in values):
+        return None
+    head = b"\xc0\x0c" + TYPE_NUMBERS[rrset.type].to_bytes(2, "big") + b"\0\x01" + rrset.ttl.to_bytes(4, "big")
+    parts = [
+        query.query_id.to_bytes(2, "big"),
+        (0x8000 | authoritative << 10 | query.recursion_desired << 8 | query.checking_disabled << 4).to_bytes(2, "big"),
+        b"\0\x01",
+        len(values).to_bytes(2, "big"),
+        b"\0\0\0\0" if query.edns is None else b"\0\0\0\x01",
+        query.name,
+        query.rtype.to_bytes(2, "big"),
+        b"\0\x01",
+    ]
+    for value in values:
+        parts += (head, len(value.data).to_bytes(2, "big"), value.data)
+    if query.edns is not None:
+        options = b"" if query.edns.subnet is None else _subnet_option(query.edns.subnet, scope_bits)
+        flags = b"\x80\0" if query.edns.dnssec_ok else b"\0\0"
+        parts += (b"\0\0\x29", UDP_PAYLOAD_MAX.to_bytes(2, "big"), b"\0\0", flags)
+        parts += (len(options).to_bytes(2, "big"), options)
+    return b"".join(parts)
+
+
+def _pack_sections(
+    query: Query, outcome: Outcome, rng: random.Random, *, payload_max: int, scope_bits: int, code: int
+) -> bytes:
     record = dnslib.DNSRecord(_header(query, code & 15, outcome.authoritative))
     record.questions.append(dnslib.DNSQuestion(DNSLabel(labels(query.name)), query.rtype, query.rclass))
     for rrset in outcome.answer:
@@ -140,13 +178,18 @@ def _header(query: Query, rcode: int, authoritative: bool) -> dnslib.DNSHeader:
     return header
 
 
+def _subnet_option(subnet: ClientSubnet, scope_bits: int) -> bytes:
+    """The client subnet as it was sent, with the prefix length for which the answer holds."""
+    scope = 0 if subnet.bits == 0 else scope_bits
+    data = bytes([0, subnet.family, subnet.bits, scope]) + subnet.address
+    return OPTION_CLIENT_SUBNET.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data
+
+
 def _opt(query: Query, code: int, scope_bits: int) -> dnslib.RR:
     assert query.edns is not None
     options = []
     subnet = query.edns.subnet
     if subnet is not None and code in (NOERROR, NXDOMAIN):
-        scope = 0 if subnet.bits == 0 else scope_bits
-        head = bytes([0, subnet.family, subnet.bits, scope])
-        options.append(dnslib.EDNSOption(OPTION_CLIENT_SUBNET, head + subnet.address))
+        options.append(dnslib.EDNSOption(OPTION_CLIENT_SUBNET, _subnet_option(subnet, scope_bits)[4:]))
     flags = "do" if query.edns.dnssec_ok else ""
     return dnslib.EDNS0(ext_rcode=code >> 4, version=0, flags=flags, udp_len=UDP_PAYLOAD_MAX, opts=options)
