@@ -26,6 +26,7 @@ from lab.live.http_server import Request, Response, json_response
 from lab.live.part import PartContext
 from lab.live.replicator.engine import Engine
 from lab.live.replicator.image import decode_key, encode_key
+from lab.live.replicator.progress import Progress
 from lab.live.replicator.reader import Reader
 from lab.live.replicator.shipper import Filler, Shipper
 from lab.live.replicator.store import SqliteStore
@@ -57,6 +58,7 @@ class Replicator:
             for code, engine in self._engines.items()
         }
         self._filler = Filler(self._engines, self._core, self._key_of, self._on_done, self._on_restart, context.log)
+        self._progress_to_control = Progress(self._core, context.store, self._engines, context.control)
         self._readers: dict[tuple[str, str], tuple[Reader, asyncio.Task[None]]] = {}
         self._keys: dict[str, tuple[KeyAttribute, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,6 +77,7 @@ class Replicator:
         self._on_faults()
         self._on_tables()
         jobs = [*(shipper.run() for shipper in self._shippers.values()), self._filler.run(), self._keep_house()]
+        jobs.append(self._progress_to_control.run())
         self._tasks = [asyncio.create_task(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._on_task_end)
@@ -120,6 +123,7 @@ class Replicator:
             self._readers.pop(gone)[1].cancel()
         for new in sorted(wanted - self._readers.keys()):
             self._start_reader(*new)
+        self._progress_to_control.changed.set()
         self._kick()
 
     def _start_reader(self, table: str, region: str) -> None:

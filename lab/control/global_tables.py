@@ -1,0 +1,278 @@
+"""DynamoDB's operations on tables, as global tables need them: version 2019.11.21.
+
+Creates, changes and deletes tables at the regions' engines and keeps the record of which are replicas of one another.
+Data is the replicator's business; it tells by `on_replica` how far a new replica has come. Engines never see
+`ReplicaUpdates`, nor anything of version 2017.11.29 (`lab.control.legacy_global_tables`).
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
+
+Not imitated: strong consistency between regions, several accounts, autoscaling (a provisioned table may have replicas).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lab.control.legacy_global_tables import LegacyGlobalTables
+from lab.control.table_engines import (
+    Body,
+    DynamoDBError,
+    EngineCall,
+    EngineRefused,
+    Engines,
+    Groups,
+    creation_of,
+    invalid,
+    key_of,
+)
+from lab.core.global_table_description import described_table, global_table_of
+from lab.core.table import GlobalTable, Replica, Tables
+
+SOURCE_KEPT_MS = 24 * 60 * 60 * 1000
+SYNCHRONIZED = (
+    "AttributeDefinitions",
+    "BillingMode",
+    "GlobalSecondaryIndexUpdates",
+    "OnDemandThroughput",
+    "ProvisionedThroughput",
+    "SSESpecification",
+    "TableClass",
+    "WarmThroughput",
+)
+"""Settings of UpdateTable that AWS keeps in step; the others concern the region that is asked."""
+
+
+class GlobalTables:
+    """The control plane of tables. `tables` is what stands; who calls `handle` keeps and publishes it afterwards.
+
+    `regions` are the lab's. `speed` divides the 24 hours for which a source is kept. `legacy` turns on version
+    2017.11.29.
+    """
+
+    def __init__(
+        self,
+        call: EngineCall,
+        regions: Sequence[str],
+        now_ms: Callable[[], int],
+        *,
+        tables: Tables | None = None,
+        speed: float = 1.0,
+        legacy: bool = False,
+    ) -> None:
+        self._engines = Engines(call)
+        self._regions, self._now_ms, self._speed = tuple(regions), now_ms, speed
+        self._groups = Groups(tables or Tables())
+        self._legacy = LegacyGlobalTables(self._groups, self._engines, self._regions, now_ms, enabled=legacy)
+        self._changing = asyncio.Lock()
+
+    @property
+    def tables(self) -> Tables:
+        """The document `tables` as it stands."""
+        return self._groups.tables
+
+    async def handle(self, region: str, operation: str, request: Body) -> tuple[int, Body]:
+        """Answer an operation on tables that a region was asked: status and body, errors by AWS's names."""
+        try:
+            async with self._changing:
+                match operation:
+                    case "CreateTable":
+                        return 200, await self._create(region, request)
+                    case "UpdateTable":
+                        return 200, await self._update(region, request)
+                    case "DeleteTable":
+                        return 200, await self._delete(region, request)
+                    case "UpdateTimeToLive":
+                        return 200, await self._update_time_to_live(region, request)
+                    case _:
+                        return 200, await self._legacy.handle(region, operation, request)
+        except EngineRefused as refused:
+            return refused.status, refused.body
+        except DynamoDBError as error:
+            return error.status, error.body
+
+    def on_replica(self, table: str, region: str, *, progress_percent: int, ready: bool) -> bool:
+        """The replicator tells how far a new replica has come; whether that changed the record."""
+        group = global_table_of(self.tables, table, region)
+        if group is None:
+            return False
+        replicas = tuple(
+            replace(r, status="ACTIVE" if ready else "CREATING", progress_percent=None if ready else progress_percent)
+            if r.region == region and r.status == "CREATING"
+            else r
+            for r in group.replicas
+        )
+        if replicas == group.replicas:
+            return False
+        self._groups.record(replace(group, replicas=replicas))
+        return True
+
+    # Tables
+
+    async def _create(self, region: str, request: Body) -> Body:
+        for unsupported in ("GlobalTableSourceArn", "GlobalTableSettingsReplicationMode"):
+            if unsupported in request:
+                raise invalid(f"{unsupported}: global tables of several accounts are not supported by the lab")
+        return await self._engines.call(region, "CreateTable", request)
+
+    async def _delete(self, region: str, request: Body) -> Body:
+        name = _name(request)
+        group = global_table_of(self.tables, name, region)
+        if group is not None:
+            self._may_leave(group, region)
+        answer = await self._engines.call(region, "DeleteTable", request)
+        if group is not None:
+            self._groups.record(replace(group, replicas=tuple(r for r in group.replicas if r.region != region)))
+        return answer
+
+    def _may_leave(self, group: GlobalTable, region: str) -> None:
+        self._not_changing(group)
+        for replica in group.replicas:
+            age_ms = (self._now_ms() - replica.created_ms) * self._speed
+            if replica.seeded_from == region and age_ms < SOURCE_KEPT_MS:
+                raise invalid(
+                    "Replica cannot be deleted because it has acted as a source region for new replica(s) being added "
+                    "to the table in the last 24 hours."
+                )
+
+    def _not_changing(self, group: GlobalTable) -> None:
+        if any(replica.status != "ACTIVE" for replica in group.replicas):
+            raise DynamoDBError(
+                "ResourceInUseException",
+                "Attempt to change a resource which is still in use: Table is being updated: " + group.name,
+            )
+
+    async def _update_time_to_live(self, region: str, request: Body) -> Body:
+        answer = await self._engines.call(region, "UpdateTimeToLive", request)
+        for other in self._in_step(_name(request), region):
+            await self._engines.call(other, "UpdateTimeToLive", request)
+        return answer
+
+    async def _update(self, region: str, request: Body) -> Body:
+        name = _name(request)
+        _refuse_unsupported(request)
+        updates = request.get("ReplicaUpdates")
+        settings = {key: value for key, value in request.items() if key != "ReplicaUpdates"}
+        group = global_table_of(self.tables, name, region)
+        if group is not None:
+            self._not_changing(group)
+            if group.version == "2019.11.21" and request.get("StreamSpecification", {}).get("StreamEnabled") is False:
+                raise invalid("One or more parameter values were invalid: the stream of a replica cannot be disabled")
+        if updates is None or len(settings) > 1:
+            answer = await self._engines.call(region, "UpdateTable", settings)
+            shared = {key: value for key, value in settings.items() if key in SYNCHRONIZED}
+            if shared:
+                for other in self._in_step(name, region):
+                    await self._engines.call(other, "UpdateTable", {"TableName": name, **shared})
+            if updates is None:
+                return {"TableDescription": described_table(answer["TableDescription"], region, self.tables)}
+        if not isinstance(updates, list) or not updates:
+            raise invalid("ReplicaUpdates: expected a list of at least one Create, Update or Delete")
+        for update in updates:
+            await self._update_replica(region, name, update)
+        table = await self._engines.describe(region, name)
+        if table is None:  # the replica that was deleted is the one that was asked
+            raise DynamoDBError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
+        return {"TableDescription": {**described_table(table, region, self.tables), "TableStatus": "UPDATING"}}
+
+    def _in_step(self, name: str, region: str) -> list[str]:
+        """The other regions whose settings follow."""
+        group = global_table_of(self.tables, name, region)
+        if group is None or group.version != "2019.11.21":
+            return []
+        return [replica.region for replica in group.replicas if replica.region != region]
+
+    # Replicas
+
+    async def _update_replica(self, region: str, name: str, update: Body) -> None:
+        if not isinstance(update, dict) or len(update) != 1:
+            raise invalid("ReplicaUpdates: expected one of Create, Update and Delete in each entry")
+        ((action, wanted),) = update.items()
+        target = wanted.get("RegionName") if isinstance(wanted, dict) else None
+        if not isinstance(target, str) or action not in ("Create", "Update", "Delete"):
+            raise invalid(f"ReplicaUpdates: expected Create, Update or Delete with a RegionName, got {action!r}")
+        if target not in self._regions:
+            raise invalid(f"Region {target} is not a region of this lab; it has {', '.join(self._regions)}")
+        if action == "Create":
+            await self._create_replica(region, name, target)
+            return
+        group = global_table_of(self.tables, name, region)
+        if group is None or all(replica.region != target for replica in group.replicas):
+            raise invalid(f"Table {name} has no replica in region {target}")
+        self._refuse_legacy(group)
+        if action == "Delete":
+            self._may_leave(group, target)
+            await self._engines.call(target, "DeleteTable", {"TableName": name})
+            self._groups.record(replace(group, replicas=tuple(r for r in group.replicas if r.region != target)))
+            return
+        await self._override(target, name, wanted)
+
+    async def _create_replica(self, region: str, name: str, target: str) -> None:
+        table = await self._engines.describe(region, name)
+        if table is None:
+            raise DynamoDBError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
+        group = global_table_of(self.tables, name, region)
+        if group is not None:
+            self._refuse_legacy(group)
+        if await self._engines.describe(target, name) is not None:
+            raise invalid(
+                f"Failed to create a the new replica of table with name: '{name}' because one or more replicas "
+                f"already existed as tables: {target}"
+            )
+        stream = table.get("StreamSpecification") or {}
+        if not stream.get("StreamEnabled"):
+            stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+            await self._engines.call(region, "UpdateTable", {"TableName": name, "StreamSpecification": stream})
+        elif stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
+            raise invalid("Table must have a stream of new and old images to have replicas")
+        await self._engines.call(target, "CreateTable", creation_of(table, stream))
+        ttl = (await self._engines.call(region, "DescribeTimeToLive", {"TableName": name}))["TimeToLiveDescription"]
+        if ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING"):
+            setting = {"Enabled": True, "AttributeName": ttl["AttributeName"]}
+            await self._engines.call(
+                target, "UpdateTimeToLive", {"TableName": name, "TimeToLiveSpecification": setting}
+            )
+        now_ms = self._now_ms()
+        if group is None:
+            group = GlobalTable(name, key_of(table), (Replica(region, "ACTIVE", now_ms),))
+        replica = Replica(target, "CREATING", now_ms, seeded_from=region, progress_percent=0)
+        self._groups.record(replace(group, replicas=(*group.replicas, replica)))
+
+    async def _override(self, target: str, name: str, wanted: Body) -> None:
+        """Settings that a replica may have for itself."""
+        settings: Body = {}
+        if "TableClassOverride" in wanted:
+            settings["TableClass"] = wanted["TableClassOverride"]
+        read = (wanted.get("ProvisionedThroughputOverride") or {}).get("ReadCapacityUnits")
+        if read is not None:
+            table = await self._engines.describe(target, name)
+            write = (table or {}).get("ProvisionedThroughput", {}).get("WriteCapacityUnits", 1)
+            settings["ProvisionedThroughput"] = {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
+        if settings:
+            await self._engines.call(target, "UpdateTable", {"TableName": name, **settings})
+
+    def _refuse_legacy(self, group: GlobalTable) -> None:
+        if group.version != "2019.11.21":
+            raise invalid(
+                f"The table {group.name} is a global table of version 2017.11.29: use UpdateGlobalTable to change its "
+                "replicas"
+            )
+
+
+def _name(request: Body) -> str:
+    name = request.get("TableName")
+    if not isinstance(name, str) or not name:
+        raise invalid(
+            "1 validation error detected: Value null at 'tableName' failed to satisfy constraint: "
+            "Member must not be null"
+        )
+    return name.partition("/")[2].partition("/")[0] if name.startswith("arn:") else name
+
+
+def _refuse_unsupported(request: Body) -> None:
+    if request.get("MultiRegionConsistency", "EVENTUAL") != "EVENTUAL" or request.get("GlobalTableWitnessUpdates"):
+        raise invalid(
+            "MultiRegionConsistency STRONG is not supported by the lab: its replicas are eventually consistent"
+        )
+    if request.get("GlobalTableSettingsReplicationMode"):
+        raise invalid("GlobalTableSettingsReplicationMode: several accounts are not supported by the lab")

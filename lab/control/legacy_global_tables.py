@@ -1,0 +1,180 @@
+"""DynamoDB's global tables of version 2017.11.29, the one that workshops of 2018 and 2019 taught.
+
+Off, its calls are answered as AWS does today, where none exists and none can be made. On, tables that were created in
+each region, empty and alike, are made replicas; settings are not kept in step.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables_HowItWorks.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from lab.control.table_engines import Body, DynamoDBError, Engines, Groups, key_of
+from lab.core.global_table_description import described_global_table, global_table_of
+from lab.core.table import GlobalTable, Replica
+
+VERSION: Literal["2017.11.29"] = "2017.11.29"
+
+
+class LegacyGlobalTables:
+    """The operations named after global tables."""
+
+    def __init__(
+        self, groups: Groups, engines: Engines, regions: tuple[str, ...], now_ms: Callable[[], int], *, enabled: bool
+    ) -> None:
+        self._groups, self._engines, self._regions, self._now_ms = groups, engines, regions, now_ms
+        self._enabled = enabled
+
+    async def handle(self, region: str, operation: str, request: Body) -> Body:
+        """Answer one call. Raises DynamoDBError, EngineRefused."""
+        match operation:
+            case "CreateGlobalTable":
+                return await self._create(request)
+            case "UpdateGlobalTable":
+                return await self._update(request)
+            case "DescribeGlobalTable":
+                return {"GlobalTableDescription": described_global_table(self._find(request))}
+            case "ListGlobalTables":
+                return self._list(request)
+            case "DescribeGlobalTableSettings" | "UpdateGlobalTableSettings":
+                return await self._settings(operation, request)
+        raise DynamoDBError("UnknownOperationException", f"the lab does not implement dynamodb:{operation}")
+
+    def _find(self, request: Body) -> GlobalTable:
+        name = request.get("GlobalTableName")
+        group = global_table_of(self._groups.tables, name) if isinstance(name, str) else None
+        if group is None or group.version != VERSION:
+            raise DynamoDBError("GlobalTableNotFoundException", f"Global table not found: {name}")
+        return group
+
+    def _list(self, request: Body) -> Body:
+        wanted = request.get("RegionName")
+        groups = [
+            group
+            for group in sorted(self._groups.tables.global_tables, key=lambda group: group.name)
+            if group.version == VERSION
+            and group.name > request.get("ExclusiveStartGlobalTableName", "")
+            and (wanted is None or any(replica.region == wanted for replica in group.replicas))
+        ]
+        limit = int(request.get("Limit") or 100)
+        answer: Body = {
+            "GlobalTables": [
+                {
+                    "GlobalTableName": group.name,
+                    "ReplicationGroup": [{"RegionName": replica.region} for replica in group.replicas],
+                }
+                for group in groups[:limit]
+            ]
+        }
+        if len(groups) > limit:
+            answer["LastEvaluatedGlobalTableName"] = groups[limit - 1].name
+        return answer
+
+    async def _create(self, request: Body) -> Body:
+        if not self._enabled:
+            raise DynamoDBError(
+                "ValidationException",
+                "Creating global tables of version 2017.11.29 (legacy) is no longer possible: use version 2019.11.21 "
+                "(current), UpdateTable with ReplicaUpdates; or set legacy_global_tables = true in lab.toml",
+            )
+        name, regions = request.get("GlobalTableName"), _regions(request.get("ReplicationGroup"))
+        if not isinstance(name, str) or len(regions) < 1:
+            raise DynamoDBError("ValidationException", "expected GlobalTableName and a ReplicationGroup of RegionNames")
+        if global_table_of(self._groups.tables, name) is not None:
+            raise DynamoDBError(
+                "GlobalTableAlreadyExistsException", f"Global table with name: '{name}' already exists."
+            )
+        tables = [await self._empty_table(region, name) for region in regions]
+        self._alike(name, tables)
+        now_ms = self._now_ms()
+        group = GlobalTable(
+            name, key_of(tables[0]), tuple(Replica(region, "ACTIVE", now_ms) for region in regions), VERSION
+        )
+        self._groups.record(group)
+        return {"GlobalTableDescription": described_global_table(group)}
+
+    async def _update(self, request: Body) -> Body:
+        group = self._find(request)
+        for update in request.get("ReplicaUpdates") or []:
+            ((action, wanted),) = update.items()
+            (region,) = _regions([wanted])
+            there = any(replica.region == region for replica in group.replicas)
+            if action == "Create":
+                if there:
+                    raise DynamoDBError("ReplicaAlreadyExistsException", f"Replica already exists in region: {region}")
+                tables = [await self._empty_table(r, group.name) for r in (*(x.region for x in group.replicas), region)]
+                self._alike(group.name, tables)
+                group = replace(group, replicas=(*group.replicas, Replica(region, "ACTIVE", self._now_ms())))
+            else:
+                if not there:
+                    raise DynamoDBError("ReplicaNotFoundException", f"Replica not found in region: {region}")
+                group = replace(group, replicas=tuple(r for r in group.replicas if r.region != region))
+        self._groups.record(group)
+        return {"GlobalTableDescription": described_global_table(group)}
+
+    async def _empty_table(self, region: str, name: str) -> Body:
+        if region not in self._regions:
+            known = ", ".join(self._regions)
+            raise DynamoDBError("ValidationException", f"{region} is not a region of this lab; it has {known}")
+        table = await self._engines.describe(region, name)
+        if table is None:
+            raise DynamoDBError("TableNotFoundException", f"Table not found: {name} in region {region}")
+        stream = table.get("StreamSpecification") or {}
+        if not stream.get("StreamEnabled") or stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
+            raise DynamoDBError(
+                "ValidationException",
+                f"Table in region {region} must have a stream with new and old images to be a replica: {name}",
+            )
+        page = await self._engines.call(region, "Scan", {"TableName": name, "Limit": 1, "Select": "COUNT"})
+        if page["Count"]:
+            raise DynamoDBError(
+                "ValidationException", f"One or more replicas of the table are not empty: {name} in {region}"
+            )
+        return table
+
+    def _alike(self, name: str, tables: list[Body]) -> None:
+        if any(_shape(table) != _shape(tables[0]) for table in tables):
+            raise DynamoDBError(
+                "ValidationException",
+                f"Tables of the global table {name} must have the same keys and indexes in every region",
+            )
+
+    async def _settings(self, operation: str, request: Body) -> Body:
+        group = self._find(request)
+        write_units = request.get("GlobalTableProvisionedWriteCapacityUnits")
+        found = []
+        for replica in group.replicas:
+            if operation == "UpdateGlobalTableSettings" and write_units is not None:
+                table = await self._engines.describe(replica.region, group.name) or {}
+                read_units = table.get("ProvisionedThroughput", {}).get("ReadCapacityUnits", 1)
+                units = {"ReadCapacityUnits": read_units, "WriteCapacityUnits": write_units}
+                await self._engines.call(
+                    replica.region, "UpdateTable", {"TableName": group.name, "ProvisionedThroughput": units}
+                )
+            table = await self._engines.describe(replica.region, group.name) or {}
+            units = table.get("ProvisionedThroughput", {})
+            found.append(
+                {
+                    "RegionName": replica.region,
+                    "ReplicaStatus": replica.status,
+                    "ReplicaBillingModeSummary": table.get("BillingModeSummary", {"BillingMode": "PROVISIONED"}),
+                    "ReplicaProvisionedReadCapacityUnits": units.get("ReadCapacityUnits", 0),
+                    "ReplicaProvisionedWriteCapacityUnits": units.get("WriteCapacityUnits", 0),
+                }
+            )
+        return {"GlobalTableName": group.name, "ReplicaSettings": found}
+
+
+def _regions(group: Any) -> list[str]:
+    regions = [entry.get("RegionName") if isinstance(entry, dict) else None for entry in group or []]
+    if any(not isinstance(region, str) for region in regions):
+        raise DynamoDBError("ValidationException", "expected replicas with a RegionName each")
+    return [str(region) for region in regions]
+
+
+def _shape(table: Body) -> Any:
+    kinds = ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
+    indexes = [sorted((i["IndexName"], str(i["KeySchema"])) for i in table.get(kind, [])) for kind in kinds]
+    return table["KeySchema"], [key.type for key in key_of(table)], indexes

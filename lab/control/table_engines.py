@@ -1,0 +1,115 @@
+"""The tables of the regions' engines, as operations on tables call and describe them; errors by AWS's names."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lab.core.table import GlobalTable, KeyAttribute, Tables
+
+Body = dict[str, Any]
+EngineCall = Callable[[str, str, Body], Awaitable[tuple[int, Body]]]
+"""Called with region, X-Amz-Target and request; answers status and body."""
+
+PREFIX = "DynamoDB_20120810"
+
+
+class DynamoDBError(Exception):
+    """A refused call, by AWS's name of the error."""
+
+    def __init__(self, name: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.name, self.message, self.status = name, message, status
+
+    @property
+    def body(self) -> Body:
+        return {"__type": f"com.amazonaws.dynamodb.v20120810#{self.name}", "message": self.message}
+
+
+def invalid(message: str) -> DynamoDBError:
+    """DynamoDB's ValidationException."""
+    return DynamoDBError("ValidationException", message)
+
+
+class EngineRefused(Exception):
+    """An engine's own error, passed on as it is."""
+
+    def __init__(self, status: int, body: Body) -> None:
+        super().__init__(str(body))
+        self.status, self.body = status, body
+
+
+class Engines:
+    """The engines' table operations."""
+
+    def __init__(self, call: EngineCall) -> None:
+        self._call = call
+
+    async def call(self, region: str, operation: str, request: Body) -> Body:
+        """The answer of a region's engine. Raises EngineRefused."""
+        status, body = await self._call(region, f"{PREFIX}.{operation}", request)
+        if status != 200:
+            raise EngineRefused(status, body)
+        return body
+
+    async def describe(self, region: str, name: str) -> Body | None:
+        """A region's table, None if there is none."""
+        try:
+            table: Body = (await self.call(region, "DescribeTable", {"TableName": name}))["Table"]
+        except EngineRefused as refused:
+            if str(refused.body.get("__type", "")).endswith("ResourceNotFoundException"):
+                return None
+            raise
+        return table
+
+
+class Groups:
+    """Which tables are replicas of one another: the document as it stands."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+
+    def record(self, group: GlobalTable) -> None:
+        """Keep a global table as it is now; one replica alone is none."""
+        rest = tuple(table for table in self.tables.global_tables if table.name != group.name)
+        self.tables = Tables((*rest, group) if len(group.replicas) > 1 else rest)
+
+
+def creation_of(table: Body, stream: Body) -> Body:
+    """The CreateTable request that makes a table like this one (as DescribeTable shows it), empty."""
+    billing = (table.get("BillingModeSummary") or {}).get("BillingMode", "PROVISIONED")
+    request: Body = {
+        "TableName": table["TableName"],
+        "KeySchema": table["KeySchema"],
+        "AttributeDefinitions": table["AttributeDefinitions"],
+        "BillingMode": billing,
+        "StreamSpecification": stream,
+    }
+    names = ["IndexName", "KeySchema", "Projection"]
+    if billing == "PROVISIONED":
+        names.append("ProvisionedThroughput")
+        request["ProvisionedThroughput"] = _units(table["ProvisionedThroughput"])
+    for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+        if table.get(kind):
+            wanted = names if kind.startswith("Global") else names[:3]
+            request[kind] = [_index(index, wanted) for index in table[kind]]
+    if table.get("TableClassSummary"):
+        request["TableClass"] = table["TableClassSummary"]["TableClass"]
+    return request
+
+
+def _index(index: Body, names: list[str]) -> Body:
+    return {
+        name: _units(index[name]) if name == "ProvisionedThroughput" else index[name] for name in names if name in index
+    }
+
+
+def _units(throughput: Body) -> Body:
+    return {name: throughput[name] for name in ("ReadCapacityUnits", "WriteCapacityUnits")}
+
+
+def key_of(table: Body) -> tuple[KeyAttribute, ...]:
+    """A table's primary key, partition key first."""
+    types = {definition["AttributeName"]: definition["AttributeType"] for definition in table["AttributeDefinitions"]}
+    ordered = sorted(table["KeySchema"], key=lambda element: str(element["KeyType"]))
+    return tuple(KeyAttribute(element["AttributeName"], types[element["AttributeName"]]) for element in ordered)

@@ -1,0 +1,229 @@
+"""DynamoDB's operations on tables of several regions, against real engines, with no replicator."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from replicator_lab import ReplicatorLab
+
+from lab.control.global_tables import GlobalTables
+from lab.core.global_table_description import described_table
+
+EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+HOUR_MS = 3_600_000
+TABLE: dict[str, Any] = {
+    "TableName": "things",
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "n", "KeyType": "RANGE"}],
+    "AttributeDefinitions": [
+        {"AttributeName": "id", "AttributeType": "S"},
+        {"AttributeName": "n", "AttributeType": "N"},
+        {"AttributeName": "owner", "AttributeType": "S"},
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "by-owner",
+            "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ],
+}
+STREAM = {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}}
+
+
+class Api:
+    """Global tables over the engines of a lab, at a time of its own."""
+
+    def __init__(self, lab: ReplicatorLab, *, legacy: bool = False) -> None:
+        self.lab, self.now_ms = lab, 1_000_000_000_000
+        self.global_tables = GlobalTables(self.engine, lab.regions, lambda: self.now_ms, legacy=legacy)
+
+    async def engine(self, region: str, target: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        response = await self.lab.client(f"engine-{region}").call(
+            "POST", "/", [("X-Amz-Target", target)], orjson.dumps(body)
+        )
+        return response.status, orjson.loads(response.body)
+
+    async def ok(self, region: str, operation: str, **request: Any) -> dict[str, Any]:
+        status, body = await self.global_tables.handle(region, operation, request)
+        assert status == 200, body
+        return body
+
+    async def refused(self, region: str, operation: str, **request: Any) -> str:
+        status, body = await self.global_tables.handle(region, operation, request)
+        assert status == 400, body
+        assert body["message"]
+        return str(body["__type"]).rpartition("#")[2]
+
+    async def described(self, region: str, name: str = "things") -> dict[str, Any]:
+        _, body = await self.engine(region, "DynamoDB_20120810.DescribeTable", {"TableName": name})
+        return described_table(body["Table"], region, self.global_tables.tables)
+
+    async def add(self, region: str, target: str) -> None:
+        await self.ok(region, "UpdateTable", TableName="things", ReplicaUpdates=[{"Create": {"RegionName": target}}])
+        assert self.global_tables.on_replica("things", target, progress_percent=100, ready=True)
+
+
+def run(test: Callable[[Api], Awaitable[None]], *, legacy: bool = False) -> None:
+    async def main() -> None:
+        async with ReplicatorLab(EAST, WEST, EU) as lab:
+            await test(Api(lab, legacy=legacy))
+
+    asyncio.run(main())
+
+
+def test_a_replica_is_created_with_keys_indexes_stream_and_ttl_and_goes_from_creating_to_active() -> None:
+    async def test(api: Api) -> None:
+        await api.ok(EAST, "CreateTable", **TABLE)
+        ttl = {"Enabled": True, "AttributeName": "expires"}
+        await api.ok(EAST, "UpdateTimeToLive", TableName="things", TimeToLiveSpecification=ttl)
+        answer = await api.ok(
+            EAST, "UpdateTable", TableName="things", ReplicaUpdates=[{"Create": {"RegionName": WEST}}]
+        )
+        creating = {"RegionName": WEST, "ReplicaStatus": "CREATING", "ReplicaStatusPercentProgress": "0"}
+        assert answer["TableDescription"]["Replicas"] == [creating]
+        assert answer["TableDescription"]["TableStatus"] == "UPDATING"
+        assert api.global_tables.on_replica("things", WEST, progress_percent=40, ready=False)
+        assert (await api.described(EAST))["Replicas"][0]["ReplicaStatusPercentProgress"] == "40"
+        assert api.global_tables.on_replica("things", WEST, progress_percent=100, ready=True)
+        for region, other in ((EAST, WEST), (WEST, EAST)):
+            table = await api.described(region)
+            assert table["Replicas"] == [{"RegionName": other, "ReplicaStatus": "ACTIVE"}]
+            assert table["GlobalTableVersion"] == "2019.11.21"
+            assert table["TableStatus"] == "ACTIVE"
+            assert table["KeySchema"] == TABLE["KeySchema"]
+            assert [index["IndexName"] for index in table["GlobalSecondaryIndexes"]] == ["by-owner"]
+            assert table["StreamSpecification"] == STREAM["StreamSpecification"]
+            _, body = await api.engine(region, "DynamoDB_20120810.DescribeTimeToLive", {"TableName": "things"})
+            assert body["TimeToLiveDescription"]["AttributeName"] == "expires"
+        (group,) = api.global_tables.tables.global_tables
+        assert [(key.name, key.type) for key in group.key] == [("id", "S"), ("n", "N")]
+        assert [replica.seeded_from for replica in group.replicas] == [None, EAST]
+
+    run(test)
+
+
+def test_settings_that_aws_keeps_in_step_follow_to_all_replicas() -> None:
+    async def test(api: Api) -> None:
+        await api.ok(EAST, "CreateTable", **TABLE)
+        await api.add(EAST, WEST)
+        await api.add(EAST, EU)
+        index = {
+            "IndexName": "by-n",
+            "KeySchema": [{"AttributeName": "n", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+        await api.ok(
+            WEST,
+            "UpdateTable",
+            TableName="things",
+            AttributeDefinitions=[{"AttributeName": "n", "AttributeType": "N"}],
+            GlobalSecondaryIndexUpdates=[{"Create": index}],
+        )
+        await api.ok(EAST, "UpdateTable", TableName="things", DeletionProtectionEnabled=True)
+        for region in api.lab.regions:
+            table = await api.described(region)
+            assert [entry["IndexName"] for entry in table["GlobalSecondaryIndexes"]] == ["by-owner", "by-n"]
+            assert table["DeletionProtectionEnabled"] is (region == EAST)
+
+    run(test)
+
+
+def test_refusals_have_awss_names() -> None:
+    async def test(api: Api) -> None:
+        create_west = [{"Create": {"RegionName": WEST}}]
+        await api.ok(EAST, "CreateTable", **TABLE)
+        assert await api.refused(EAST, "CreateTable", **TABLE) == "ResourceInUseException"
+        for name, request in {
+            "ResourceNotFoundException": {"TableName": "absent", "ReplicaUpdates": create_west},
+            "ValidationException": {"TableName": "things", "ReplicaUpdates": [{"Create": {"RegionName": "mars-1"}}]},
+        }.items():
+            assert await api.refused(EAST, "UpdateTable", **request) == name
+        for request in (
+            {"ReplicaUpdates": create_west, "MultiRegionConsistency": "STRONG"},
+            {"ReplicaUpdates": [{"Delete": {"RegionName": WEST}}]},
+            {"ReplicaUpdates": [{"Create": {"RegionName": EAST}}]},
+            {"ReplicaUpdates": []},
+            {"ReplicaUpdates": [{"Destroy": {}}]},
+        ):
+            assert await api.refused(EAST, "UpdateTable", TableName="things", **request) == "ValidationException"
+        await api.ok(EAST, "UpdateTable", TableName="things", ReplicaUpdates=create_west)
+        assert (
+            await api.refused(EAST, "UpdateTable", TableName="things", BillingMode="PROVISIONED")
+            == "ResourceInUseException"
+        )
+        api.global_tables.on_replica("things", WEST, progress_percent=100, ready=True)
+        no_stream = {"StreamEnabled": False}
+        assert (
+            await api.refused(WEST, "UpdateTable", TableName="things", StreamSpecification=no_stream)
+            == "ValidationException"
+        )
+
+    run(test)
+
+
+def test_a_source_is_kept_for_a_day_and_a_deleted_replica_is_gone() -> None:
+    async def test(api: Api) -> None:
+        await api.ok(EAST, "CreateTable", **TABLE)
+        await api.add(EAST, WEST)
+        await api.add(EAST, EU)
+        assert await api.refused(EAST, "DeleteTable", TableName="things") == "ValidationException"
+        await api.ok(EAST, "UpdateTable", TableName="things", ReplicaUpdates=[{"Delete": {"RegionName": EU}}])
+        status, _ = await api.engine(EU, "DynamoDB_20120810.DescribeTable", {"TableName": "things"})
+        assert status == 400
+        assert [replica.region for replica in api.global_tables.tables.global_tables[0].replicas] == [EAST, WEST]
+        api.now_ms += 25 * HOUR_MS
+        await api.ok(EAST, "DeleteTable", TableName="things")
+        assert api.global_tables.tables.global_tables == ()
+        assert "Replicas" not in await api.described(WEST)
+
+    run(test)
+
+
+def test_version_2017_is_answered_as_aws_does_today() -> None:
+    async def test(api: Api) -> None:
+        await api.ok(EAST, "CreateTable", **TABLE, **STREAM)
+        group = {"GlobalTableName": "things", "ReplicationGroup": [{"RegionName": EAST}]}
+        assert await api.refused(EAST, "CreateGlobalTable", **group) == "ValidationException"
+        for operation in ("DescribeGlobalTable", "UpdateGlobalTable", "DescribeGlobalTableSettings"):
+            assert await api.refused(EAST, operation, GlobalTableName="things") == "GlobalTableNotFoundException"
+        assert await api.ok(EAST, "ListGlobalTables") == {"GlobalTables": []}
+
+    run(test)
+
+
+def test_version_2017_makes_empty_tables_that_are_alike_replicas_when_it_is_on() -> None:
+    async def test(api: Api) -> None:
+        both = [{"RegionName": EAST}, {"RegionName": WEST}]
+        await api.ok(EAST, "CreateTable", **TABLE, **STREAM)
+        request: dict[str, Any] = {"GlobalTableName": "things", "ReplicationGroup": both}
+        assert await api.refused(EAST, "CreateGlobalTable", **request) == "TableNotFoundException"
+        await api.ok(WEST, "CreateTable", **TABLE)
+        assert await api.refused(EAST, "CreateGlobalTable", **request) == "ValidationException"  # no stream
+        await api.ok(WEST, "UpdateTable", TableName="things", **STREAM)
+        answer = await api.ok(EAST, "CreateGlobalTable", **request)
+        assert answer["GlobalTableDescription"]["ReplicationGroup"] == [
+            {"RegionName": region, "ReplicaStatus": "ACTIVE"} for region in (EAST, WEST)
+        ]
+        assert await api.refused(EAST, "CreateGlobalTable", **request) == "GlobalTableAlreadyExistsException"
+        assert (await api.ok(WEST, "ListGlobalTables"))["GlobalTables"][0]["GlobalTableName"] == "things"
+        add = [{"Create": {"RegionName": EU}}]
+        await api.ok(EU, "CreateTable", **TABLE, **STREAM)
+        item = {"id": {"S": "a"}, "n": {"N": "1"}}
+        await api.engine(EAST, "DynamoDB_20120810.PutItem", {"TableName": "things", "Item": item})
+        update = {"GlobalTableName": "things", "ReplicaUpdates": add}
+        assert await api.refused(EAST, "UpdateGlobalTable", **update) == "ValidationException"  # not empty
+        key = {"TableName": "things", "Key": item}
+        await api.engine(EAST, "DynamoDB_20120810.DeleteItem", key)
+        await api.ok(EAST, "UpdateGlobalTable", **update)
+        assert await api.refused(EAST, "UpdateGlobalTable", **update) == "ReplicaAlreadyExistsException"
+        leave = {"GlobalTableName": "things", "ReplicaUpdates": [{"Delete": {"RegionName": EU}}]}
+        await api.ok(EAST, "UpdateGlobalTable", **leave)
+        assert await api.refused(EAST, "UpdateGlobalTable", **leave) == "ReplicaNotFoundException"
+        assert (await api.described(EU))["TableStatus"] == "ACTIVE"  # an independent table now
+        settings = await api.ok(EAST, "DescribeGlobalTableSettings", GlobalTableName="things")
+        assert [entry["RegionName"] for entry in settings["ReplicaSettings"]] == [EAST, WEST]
+        assert "GlobalTableVersion" not in await api.described(EAST)
+
+    run(test, legacy=True)
