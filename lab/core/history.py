@@ -51,12 +51,17 @@ class Event:
 
 @dataclass(frozen=True)
 class LostWrite:
-    """An acknowledged write that died with its region, as the lab reports it. `key` is the partition key's text."""
+    """An acknowledged write that died with its region, as the lab reports it.
+
+    `key` is the partition key's text, `time_ms` when it was written, `number` its place in the lab's list.
+    """
 
     table: str
     key: str
     time_ms: int
     region: str
+    number: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
