@@ -183,3 +183,59 @@ def health_text(answer: dict[str, Any]) -> Text:
         f"{'healthy' if healthy else 'unhealthy'}\n{answer['status']} in {answer['ms']} ms",
         style="green" if healthy else "red",
     )
+
+
+def print_status(status: dict[str, Any]) -> None:
+    """What `lab status` shows."""
+    out = console()
+    up = f"{status['up_s'] // 60} min" if status["up_s"] >= 120 else f"{status['up_s']} s"
+    out.print(f"Lab of {status['folder']}: pid {status['pid']}, up {up}, speed {status['speed']:g}", soft_wrap=True)
+    regions = Table()
+    for heading in ("Region", "Address", "Condition", "Health check", "AWS endpoint, API URL"):
+        regions.add_column(heading, no_wrap=True)
+    for row in status["regions"]:
+        urls = "\n".join([row["aws_endpoint"], *row["api_urls"]])
+        regions.add_row(row["region"], row["address"], _condition(row["condition"]), _checks(row), urls)
+    out.print(regions)
+    parts = Table()
+    for heading, justify in (("Part", "left"), ("State", "left"), ("Pid", "right"), ("Restarts", "right")):
+        parts.add_column(heading, justify="right" if justify == "right" else "left")
+    parts.add_column("Memory", justify="right")
+    for part in status["parts"]:
+        state = Text(part["state"], style="" if part["state"] == "up" else "red")
+        pid = str(part["pid"] or "")
+        parts.add_row(part["part"], state, pid, str(part["restarts"]), _memory(part.get("pss_kb")))
+    if status["others"]:
+        memory = sum(other["pss_kb"] or 0 for other in status["others"])
+        parts.add_row(f"{len(status['others'])} environments and others", "", "", "", _memory(memory))
+    parts.add_row("all", "", "", "", _memory(status["pss_kb"]), style="bold")
+    out.print(parts)
+    for pair in (status["replication"] or {"pairs": []})["pairs"]:
+        out.print(f"Replication {pair['source']} to {pair['target']}: {_pair(pair)}", soft_wrap=True)
+    for fault in status["faults"]:
+        out.print(f"Fault {fault['fault_id']}: {fault['label'] or fault['effect']}", style="red", soft_wrap=True)
+    for problem in status["unreachable"]:
+        out.print(f"{problem}", style="red", soft_wrap=True)
+
+
+def _condition(condition: str) -> Text:
+    return Text(condition, style="green" if condition == "up" else "red")
+
+
+def _checks(row: dict[str, Any]) -> Text:
+    text = "\n".join(f"{c['status']}, {c['agree']} of {c['checkers']}" for c in row["health_checks"]) or "none"
+    healthy = all(check["status"] == "healthy" for check in row["health_checks"])
+    return Text(text, style="green" if healthy else "red")
+
+
+def _memory(kb: int | None) -> str:
+    return "" if kb is None else f"{kb / 1024:.0f} MB"
+
+
+def _pair(pair: dict[str, Any]) -> str:
+    lag = (
+        f", lag p50 {pair['lag_p50_ms']:g} ms, p99 {pair['lag_p99_ms']:g} ms"
+        if pair.get("lag_p50_ms") is not None
+        else ""
+    )
+    return f"{pair['backlog']} waiting, {pair['shipped']} shipped{lag}"

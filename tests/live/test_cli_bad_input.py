@@ -1,0 +1,150 @@
+"""What the command line says to mistakes, without a lab: one clear message, a non-zero exit, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+BLOCK = "127.46"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+def lab(folder: Path, *arguments: str) -> Done:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.cli", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def assert_nothing_started(folder: Path) -> None:
+    state = folder / ".lab"
+    assert not state.exists() or sorted(path.name for path in state.iterdir()) == ["lock", "logs"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["up", "--regions", "us-esat-1"],
+            "unknown region 'us-esat-1': did you mean us-west-1 or us-east-1 or us-west-2?",
+        ),
+        (["up", "--regions", "us-east-1,us-east-1"], "region us-east-1 is given twice"),
+        (["up", "--regions", ","], "no region given"),
+        (["up", "--block", "10.0"], "'10.0' is not a block of loopback addresses"),
+        (["up", "--speed", "0"], "speed 0 is out of range"),
+        (["up", "--handlers", "nowhere"], "nowhere: `--handlers`"),
+        (["status"], "start one with `lab up`"),
+        (["down"], "start one with `lab up`"),
+        (["logs"], "no lab has run in"),
+        (["deploy"], "start one with `lab up`"),
+        (["curl", "http://api.lab.test/"], "start one with `lab up`"),
+        (["dig", "api.lab.test"], "start one with `lab up`"),
+        (["heal"], "start one with `lab up`"),
+        (["fault", "list"], "start one with `lab up`"),
+        (["fault", "region", "us-east-1"], "--down (refuses connections) or --hang (never answers)"),
+        (["fault", "region", "us-east-1", "--hang", "--lose-data"], "--lose-data goes with --down"),
+        (["fault", "replication", "us-east-1"], "--pause"),
+        (["stauts"], "no command 'stauts': did you mean status?"),
+        (["up", "--spede", "3"], "--spede"),
+        (["-C", "/nowhere", "up"], "no folder /nowhere"),
+    ],
+)
+def test_a_mistake_is_told_in_one_message(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = lab(tmp_path, *arguments)
+    assert done.status in (1, 2)
+    assert message in done.err
+    assert_nothing_started(tmp_path)
+
+
+def test_a_mistake_in_lab_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text('block = "127.46"\nspede = 3\n')
+    done = lab(tmp_path, "up")
+    assert (done.status, done.err) == (
+        2,
+        f"lab: {tmp_path}/lab.toml:2: `spede`: unknown key; did you mean speed or seed?\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "port", "protocol"),
+    [
+        (socket.SOCK_STREAM, 4566, "TCP"),
+        (socket.SOCK_DGRAM, 5300, "UDP"),
+    ],
+)
+def test_an_address_in_use_is_told_with_its_holder_and_what_to_do(
+    tmp_path: Path, kind: socket.SocketKind, port: int, protocol: str
+) -> None:
+    with socket.socket(socket.AF_INET, kind) as holder:
+        holder.bind((f"{BLOCK}.0.1", port))
+        if kind == socket.SOCK_STREAM:
+            holder.listen()
+        done = lab(tmp_path, "up", "--block", BLOCK)
+    assert done.status == 3
+    assert f"{BLOCK}.0.1:{port} ({protocol}) is in use by" in done.err
+    assert f"(pid {os.getpid()})" in done.err
+    assert "lab up --block 127.20" in done.err
+    assert_nothing_started(tmp_path)
+
+
+def test_init_writes_a_file_that_is_valid_and_keeps_one_that_is_there(tmp_path: Path) -> None:
+    assert lab(tmp_path, "init").status == 0
+    assert lab(tmp_path, "doctor").status == 0
+    (tmp_path / "lab.toml").write_text("speed = 2\n")
+    refused = lab(tmp_path, "init")
+    assert (refused.status, "exists already" in refused.err) == (2, True)
+    assert (tmp_path / "lab.toml").read_text() == "speed = 2\n"
+    assert lab(tmp_path, "init", "--force").status == 0
+
+
+def test_places_are_listed_without_a_lab(tmp_path: Path) -> None:
+    done = lab(tmp_path, "status", "--places", "--json")
+    places = {place["name"]: place["subnet"] for place in json.loads(done.out)}
+    assert places["dublin"] == "198.18.1.0/24"
+    assert len(places) >= 30
+
+
+def test_the_remains_of_a_dead_lab_are_told_and_cleared(tmp_path: Path) -> None:
+    run_dir = tmp_path / "lab-dead"
+    run_dir.mkdir()
+    state = tmp_path / ".lab"
+    state.mkdir()
+    instance = {"pid": 4_000_000, "state_dir": str(state), "run_dir": str(run_dir), "block": BLOCK}
+    (state / "instance.json").write_text(
+        json.dumps({**instance, "regions": ["us-east-1"], "speed": 1, "started_ms": 0})
+    )
+    assert "died without cleaning up; `lab up` clears that away" in lab(tmp_path, "status").err
+    done = lab(tmp_path, "down")
+    assert (done.status, run_dir.exists()) == (0, False)
+    assert "pid 4000000" in done.out
+    assert lab(tmp_path, "down").status == 1
+    assert lab(tmp_path, "down", "--quiet").status == 0
+
+
+def test_help_is_quick_and_names_every_command(tmp_path: Path) -> None:
+    done = lab(tmp_path, "--help")
+    assert done.status == 0
+    for command in ("up", "down", "status", "logs", "deploy", "curl", "dig", "fault", "heal", "drill", "init"):
+        assert f"\n  {command} " in done.out
+        assert lab(tmp_path, command, "--help").status == 0
