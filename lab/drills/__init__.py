@@ -1,7 +1,7 @@
 """Drills against a running lab: `run_drill(name, lab, options)` does one and returns its `Report`.
 
-`lab drill` and the scenario tests both come here, and print the report with `lab.drills.show`. The report's `exit_status`
-is 0 (pass), 1 (fail) or 2 (unknown: the drill saw no evidence). A drill refuses to start on a lab with faults in force,
+`lab drill` and the scenario tests both come here and print the report with `lab.drills.show`. Its `exit_status` is
+0 (pass), 1 (fail) or 2 (unknown: the drill saw no evidence). A drill refuses to start on a lab with faults in force,
 and heals what it broke however it ends.
 """
 
