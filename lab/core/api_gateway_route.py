@@ -86,6 +86,10 @@ class RegionApis:
                 return self._stage(api, stage_name, "/" + rest, path, "/" + rest, host)
         return FORBIDDEN
 
+    def has_domain(self, host: str) -> bool:
+        """Whether a Host is a custom domain name of the region."""
+        return host in self._domains
+
     def by_id(self, api_id: str, stage_name: str, path: str) -> StageMatch | GatewayError:
         """The stage that a path form names; the request looks as if it came by the execute-api host."""
         api = self._apis.get(api_id)
