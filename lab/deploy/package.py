@@ -31,14 +31,21 @@ def make_package(folder: Path, cache: Path) -> bytes:
     files = dict(_files(folder, folder))
     if not any(name.endswith(".py") for name in files):
         raise UserError(f"{folder}: no Python file in this handler's folder")
-    requirements = folder / "requirements.txt"
-    if requirements.is_file() and requirements.read_text().strip():
-        installed = _install(requirements, cache)
+    installed = requirements_folder(folder, cache)
+    if installed is not None:
         files = {**dict(_files(installed, installed)), **files}  # the folder's own files win
     size = sum(path.stat().st_size for path in files.values())
     if size > UNPACKED_BYTES_MAX:
         raise UserError(f"{folder}: {size / 1e6:.0f} MB unpacked, and Lambda takes at most 250 MB")
     return _zip(files)
+
+
+def requirements_folder(folder: Path, cache: Path) -> Path | None:
+    """Where what a handler's requirements.txt asks for is installed; None if it asks for nothing. Raises UserError."""
+    requirements = folder / "requirements.txt"
+    if not requirements.is_file() or not requirements.read_text().strip():
+        return None
+    return _install(requirements, cache)
 
 
 def _files(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -13,16 +13,17 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.core.deployment import DeploymentPlan
+from lab.core.deployment import DeploymentPlan, FunctionPlan
 from lab.core.topology import Topology
 from lab.deploy.clients import Clients
 from lab.deploy.function import deploy_function, deploy_role, permit_api
+from lab.deploy.import_check import check_import
 from lab.deploy.package import make_package
 from lab.deploy.records import deploy_records
 from lab.deploy.rest_api import DeployedApi, deploy_domain, deploy_routes, find_or_create_api
 from lab.deploy.table import deploy_table
 from lab.deploy.verify import replicate_each_way, request_health
-from lab.errors import LabFault
+from lab.errors import LabFault, UserError
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -33,8 +34,8 @@ class Deployment:
     def __init__(self, topology: Topology, plan: DeploymentPlan, say: Say) -> None:
         self._topology, self._plan, self._say = topology, plan, say
         self._regions = topology.region_codes
-        cache = Path(topology.state_dir) / "cache"
-        self._packages = {f.name: make_package(Path(f.folder), cache) for f in plan.functions}
+        self._cache = Path(topology.state_dir) / "cache"
+        self._packages = {f.name: make_package(Path(f.folder), self._cache) for f in plan.functions}
         self._clients = Clients(topology)
         self._began = time.monotonic()
 
@@ -50,6 +51,8 @@ class Deployment:
             raise LabFault(f"deployment: the lab does not answer as expected: {error}") from error
 
     def _run(self, pool: ThreadPoolExecutor) -> dict[str, Any]:
+        checked = self._function_that_answers_health()
+        imports = [pool.submit(self._check_import, f) for f in self._plan.functions if f is not checked]
         tables = pool.submit(self._deploy_tables)
         role = pool.submit(deploy_role, self._clients.get(None, "iam"))
         regional = [pool.submit(self._deploy_region, region, role) for region in self._regions]
@@ -57,7 +60,9 @@ class Deployment:
         checks = deploy_records(self._clients.get(None, "route53"), self._plan, apis)
         self._step("records", self._plan.api_domain)
         tables.result()
-        health = {api.region: pool.submit(request_health, self._topology, self._plan, api) for api in apis}
+        for done in imports:
+            done.result()
+        health = {api.region: pool.submit(self._request_health, api, checked) for api in apis}
         replicated = replicate_each_way(self._clients, self._plan, self._regions)
         for way in replicated:
             self._step("replicated", f"{way['source']} to {way['target']} in {way['ms']:g} ms")
@@ -70,6 +75,24 @@ class Deployment:
             "requests": answers,
             "replicated": replicated,
         }
+
+    def _function_that_answers_health(self) -> FunctionPlan | None:
+        """The function that the proof calls for real; all others are only imported."""
+        path = self._plan.health_check.path if self._plan.health_check else None
+        found = [function for route, function in self._plan.routes if route.path == path and route.method != "POST"]
+        return found[0] if found else None
+
+    def _check_import(self, function: FunctionPlan) -> None:
+        region = self._topology.regions[0]
+        check_import(function, region.code, f"http://{region.address}:{self._topology.aws_port}", self._cache)
+
+    def _request_health(self, api: DeployedApi, function: FunctionPlan | None) -> dict[str, Any]:
+        try:
+            return request_health(self._topology, self._plan, api)
+        except UserError:
+            if function is not None:
+                self._check_import(function)  # says why, if it is the import
+            raise
 
     def _deploy_tables(self) -> None:
         dynamodb = self._clients.get(self._regions[0], "dynamodb")
