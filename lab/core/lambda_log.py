@@ -108,16 +108,16 @@ class LogRing:
     """The newest lines of one function."""
 
     def __init__(self, lines_max: int = RING_LINES) -> None:
-        self._lines: deque[LogLine] = deque(maxlen=lines_max)
+        self._lines: deque[tuple[int, int, str, str]] = deque(maxlen=lines_max)
         self._n = 0
 
     def append(self, time_ms: int, stream: str, message: str) -> None:
         self._n += 1
-        self._lines.append(LogLine(self._n, time_ms, stream, message))
+        self._lines.append((self._n, time_ms, stream, message))
 
     def after(self, n: int) -> list[LogLine]:
         """The lines with a greater number, oldest first; older ones than the ring holds are gone."""
-        return [line for line in self._lines if line.n > n]
+        return [LogLine(*line) for line in self._lines if line[0] > n]
 
 
 def tail(lines: Iterable[str]) -> bytes:

@@ -157,8 +157,6 @@ class Environment:
             self._timer.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
-        for task in self._accepting:
-            task.cancel()
         if event is not None:
             event.fail(error)
 
@@ -166,6 +164,8 @@ class Environment:
         """After `kill`: wait until no process is left, then remove its folder."""
         for process in list(self._ending):
             await process.ended()
+        if self._accepting:
+            await asyncio.wait(self._accepting)  # each is turned away by `opened`
         await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
 
     def status(self) -> EnvironmentStatus:
@@ -297,7 +297,7 @@ class Environment:
                 f"Lambda-Runtime-Invoked-Function-Arn: {event.arn}\r\n"
                 f"Lambda-Runtime-Trace-Id: {event.trace_id}\r\n{extra}"
                 f"Content-Length: {len(event.payload)}\r\n\r\n"
-            ).encode("latin-1")
+            ).encode("latin-1", "replace")
             + event.payload
         )
 
