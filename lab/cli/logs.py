@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lab.cli.project import Project, RunningLab
+from lab.cli.sockets import ask_part
 from lab.config.settings import suggestion
 from lab.errors import LabNotRunning, UserError
 from lab.supervisor.instance import running_instance
@@ -80,13 +81,14 @@ def _show_function(
     first = True
     while first or follow:
         for region in regions:
-            query = {"after": str(after[region])}
-            entries: list[dict[str, Any]] = lab.call("GET", f"/api/logs/{region}/{function}", query=query)["entries"]
-            for entry in entries[-lines:] if first else entries:
-                text = str(entry["line"]).replace("\r", "\n").rstrip("\n")
+            lines_there: list[dict[str, Any]] = ask_part(
+                lab.topology, "edge", f"/logs/{region}/{function}?after={after[region]}"
+            )["lines"]
+            for entry in lines_there[-lines:] if first else lines_there:
+                text = str(entry["message"]).replace("\r", "\n").rstrip("\n")
                 _print(region, text, labelled=len(regions) > 1, as_json=as_json)
-            if entries:
-                after[region] = int(entries[-1]["n"])
+            if lines_there:
+                after[region] = int(lines_there[-1]["n"])
         first = False
         if follow:
             time.sleep(POLL_S)
