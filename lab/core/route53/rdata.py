@@ -125,8 +125,10 @@ def _naptr(text: str) -> Rdata:
     if len(strings) != 6:
         raise RecordValueError('expected: order preference "flags" "service" "regexp" replacement')
     order, preference, flags, service, regexp, replacement = strings
-    before = _number(order.decode(), "the order", 16) + _number(preference.decode(), "the preference", 16)
-    return Rdata(before + _counted(flags) + _counted(service) + _counted(regexp) + _name(replacement.decode()))
+    before = _number(order.decode("latin-1"), "the order", 16) + _number(
+        preference.decode("latin-1"), "the preference", 16
+    )
+    return Rdata(before + _counted(flags) + _counted(service) + _counted(regexp) + _name(replacement.decode("latin-1")))
 
 
 def _caa(text: str) -> Rdata:
@@ -161,6 +163,8 @@ def parse_value(rtype: str, text: str) -> Rdata:
     match rtype:
         case "A" | "AAAA":
             try:
+                if "%" in text:
+                    raise ValueError("a scope has no place in a record")
                 packed = (ipaddress.IPv4Address if rtype == "A" else ipaddress.IPv6Address)(text.strip()).packed
             except ValueError:
                 version = "IPv4" if rtype == "A" else "IPv6"
