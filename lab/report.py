@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from types import TracebackType
 from typing import Any
 
@@ -42,7 +43,9 @@ def print_json(value: Any) -> None:
 class Progress:
     """Lines on stderr as things become ready, with a spinner where there is a terminal."""
 
-    def __init__(self, *, shown: bool) -> None:
+    def __init__(self, *, shown: bool, began_s: float) -> None:
+        """`began_s` is the moment, by time.monotonic, that the seconds of each line count from."""
+        self._began_s = began_s
         self._console = console(stderr=True) if shown else None
         self._status: Status | None = None
 
@@ -67,15 +70,15 @@ class Progress:
         """One event of the start or of the deployment."""
         match event["event"]:
             case "part":
-                self._line(event["ms"], f"{event['part']} is up")
+                self._line(f"{event['part']} is up")
             case "ready":
                 self._doing("deploying")
             case "step":
-                self._line(event["ms"], f"{STEP_NAMES.get(event['step'], event['step'])}: {event['detail']}")
+                self._line(f"{STEP_NAMES.get(event['step'], event['step'])}: {event['detail']}")
 
-    def _line(self, ms: int, text: str) -> None:
+    def _line(self, text: str) -> None:
         if self._console is not None:
-            self._console.print(Text.assemble((f"{ms / 1000:6.2f} s  ", "dim"), text))
+            self._console.print(Text.assemble((f"{time.monotonic() - self._began_s:6.2f} s  ", "dim"), text))
 
     def _doing(self, what: str) -> None:
         if self._status is not None:
@@ -190,12 +193,12 @@ def print_status(status: dict[str, Any]) -> None:
     out = console()
     up = f"{status['up_s'] // 60} min" if status["up_s"] >= 120 else f"{status['up_s']} s"
     out.print(f"Lab of {status['folder']}: pid {status['pid']}, up {up}, speed {status['speed']:g}", soft_wrap=True)
-    regions = Table()
-    for heading in ("Region", "Address", "Condition", "Health check", "AWS endpoint, API URL"):
+    regions = Table(show_lines=True)
+    for heading in ("Region", "Condition", "Health check", "AWS endpoint, API URL"):
         regions.add_column(heading, no_wrap=True)
     for row in status["regions"]:
         urls = "\n".join([row["aws_endpoint"], *row["api_urls"]])
-        regions.add_row(row["region"], row["address"], _condition(row["condition"]), _checks(row), urls)
+        regions.add_row(f"{row['region']}\n{row['address']}", _condition(row["condition"]), _checks(row), urls)
     out.print(regions)
     parts = Table()
     for heading, justify in (("Part", "left"), ("State", "left"), ("Pid", "right"), ("Restarts", "right")):
@@ -223,7 +226,7 @@ def _condition(condition: str) -> Text:
 
 
 def _checks(row: dict[str, Any]) -> Text:
-    text = "\n".join(f"{c['status']}, {c['agree']} of {c['checkers']}" for c in row["health_checks"]) or "none"
+    text = "\n".join(f"{c['status']}\n{c['agree']} of {c['checkers']}" for c in row["health_checks"]) or "none"
     healthy = all(check["status"] == "healthy" for check in row["health_checks"])
     return Text(text, style="green" if healthy else "red")
 

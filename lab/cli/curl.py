@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
-from lab.cli.dig import describe_record, last_reason
+from lab.cli.dig import describe_record, print_reasons
 from lab.cli.project import Project, RunningLab
 from lab.core.topology import Place
 from lab.errors import EnvironmentFailure, UserError
@@ -130,7 +130,7 @@ def _call(
     except TimeoutError:
         result["error"] = f"no answer from {address}:{port} within {limit_s:g} s"
     except (OSError, http.client.HTTPException) as error:
-        result["error"] = f"{address}:{port}: {error or type(error).__name__}"
+        result["error"] = f"{address}:{port}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
     finally:
         connection.close()
     return result
@@ -172,7 +172,7 @@ def _show(result: dict[str, Any]) -> None:
         if result.get("record"):
             print(f"record    {describe_record(result['record'])}", file=say)
         if result.get("reason"):
-            print(f"why       {last_reason(result['reason'])}", file=say)
+            print_reasons("why       ", result["reason"], file=say)
     if "connect_ms" in result:
         region = result["region"] or "not a region's address"
         print(f"connected {result['address']}:{result['port']} ({region})  {result['connect_ms']:g} ms", file=say)

@@ -40,7 +40,7 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(b"go\n")
             process.stdin.close()
-        with Progress(shown=not as_json) as progress:
+        with Progress(shown=not as_json, began_s=began) as progress:
             for _, event in events(process):
                 if event is None:
                     break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -46,11 +46,10 @@ def _show(
     if record:
         print(f"record  {describe_record(record)}")
     reasons = answer.get("reason", [])
-    if explain:
-        for reason in reasons:
-            print(f"  {'  ' * int(reason['depth'])}{reason['text']}")
-    elif reasons:
-        print(f"why     {last_reason(reasons)}")
+    if reasons:
+        print_reasons(
+            "why     ", reasons if explain else [r for r in reasons if r["text"].endswith("chosen")] or reasons
+        )
 
 
 def describe_record(record: dict[str, Any]) -> str:
@@ -59,6 +58,9 @@ def describe_record(record: dict[str, Any]) -> str:
     return f"{record['name']} {record['type']}{identifier}"
 
 
-def last_reason(reasons: list[dict[str, Any]]) -> str:
-    """The reasons in one line."""
-    return "; ".join(str(reason["text"]) for reason in reasons)
+def print_reasons(heading: str, reasons: list[dict[str, Any]], file: TextIO | None = None) -> None:
+    """The steps of a decision, one a line, deeper ones further in."""
+    least = min(int(reason["depth"]) for reason in reasons)
+    for number, reason in enumerate(reasons):
+        margin = heading if number == 0 else " " * len(heading)
+        print(f"{margin}{'  ' * (int(reason['depth']) - least)}{reason['text']}", file=file)

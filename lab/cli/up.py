@@ -46,7 +46,7 @@ def up(
         lab = Starting(topology, detach=detach)
         from lab.report import Progress, describe_lab, print_json, print_lab  # rich, while the engines start
 
-        with Progress(shown=not as_json) as progress:
+        with Progress(shown=not as_json, began_s=BEGAN) as progress:
             if dead is not None:
                 progress.note(f"cleared away what a lab that died (pid {dead.pid}) had left")
             deployed: dict[str, Any] = {}
