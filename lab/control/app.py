@@ -1,0 +1,311 @@
+"""The control part, composed: records, control planes, publisher, faults, history, and the three ways in.
+
+The ways in are the Unix socket (fronts and parts), the global AWS endpoint and the token API. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from lab.control import moto_parts
+from lab.control.apigateway.apis import ApisPlane
+from lab.control.apigateway.domains import DomainsPlane
+from lab.control.apigateway.methods import MethodsPlane
+from lab.control.apigateway.records import ApiGatewayRecords
+from lab.control.apigateway.stages import StagesPlane
+from lab.control.apigateway.state import ApiGatewayState
+from lab.control.aws_error import AwsError
+from lab.control.dispatch import Dispatcher
+from lab.control.fault_request import FaultScope
+from lab.control.faults import Faults
+from lab.control.functions.plane import FunctionsPlane
+from lab.control.global_endpoint import GlobalEndpoint
+from lab.control.history_log import HistoryLog
+from lab.control.identity import IdentityPlane
+from lab.control.moto_services import MotoServices
+from lab.control.publisher import Publisher
+from lab.control.record_file import RecordFile
+from lab.control.route53.health_checks import HealthChecksPlane
+from lab.control.route53.records import Route53Records
+from lab.control.route53.state import Route53State
+from lab.control.route53.zones import TagsPlane, ZonesPlane
+from lab.control.service_model import service_model
+from lab.control.status import ask, lab_status
+from lab.control.tables import TableRecords, TablesPlane
+from lab.control.token_api import TokenApi, read_or_make_token
+from lab.core import codec
+from lab.core.endpoint_name import EndpointNames
+from lab.core.faults import FaultSet
+from lab.core.function import Functions
+from lab.core.history import Event
+from lab.live.clock import now_ms
+from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_server import HttpServer, Request, Response, json_response
+from lab.live.part import PartContext
+
+REQUEST_BYTES_MAX = 72 * 1024 * 1024
+"""A function's package of 50 MB in base64 with what surrounds it."""
+OBJECT_TIMEOUT_S = 30.0
+
+
+class Control:
+    """The control part (`lab.live.part.Part`)."""
+
+    def __init__(self, context: PartContext) -> None:
+        topology = self._topology = context.topology
+        self._log = context.log
+        state_dir = Path(topology.state_dir)
+        folder = state_dir / "control"
+        clients = {name: HttpClient(UnixAddress(topology.socket_path(name))) for name in _ASKED}
+        self._clients = clients
+        self.history = HistoryLog(folder / "history.jsonl", context.log)
+        self._route53 = Route53State(RecordFile(folder / "route53.json", Route53Records), self._zones_changed)
+        self._apis = ApiGatewayState(RecordFile(folder / "apigateway.json", ApiGatewayRecords), self._apis_changed)
+        self._functions = FunctionsPlane(
+            RecordFile(folder / "functions.json", Functions),
+            state_dir / "functions",
+            self._marks("functions"),
+            lambda region, name, digest: self._endpoint.code_url(region, name, digest),
+            self._read_object,
+        )
+        faults = RecordFile(folder / "faults.json", FaultSet)
+        self._tables = TablesPlane(
+            topology,
+            RecordFile(folder / "tables.json", TableRecords),
+            faults=lambda: faults.value,
+            changed=self._marks("tables"),
+            now_ms=now_ms,
+            log=context.log,
+        )
+        self._faults = Faults(
+            faults,
+            scope=self._fault_scope,
+            supervisor=clients["supervisor"],
+            publish=self._publish_faults,
+            refill=self._restore_tables,
+            record=self.history.append,
+        )
+        self._moto = MotoServices(folder / "iam.jsonl")
+        self._publisher = Publisher(topology.socket_path, self._sources())
+        self._dispatcher = self._make_dispatcher()
+        self._endpoint = GlobalEndpoint(topology, self._dispatcher, self._functions.package)
+        self._servers: list[HttpServer] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # Part
+
+    async def start(self) -> None:
+        """Open the two TCP ports and begin to publish."""
+        token = read_or_make_token(Path(self._topology.state_dir) / "token")
+        api = TokenApi(
+            self._topology,
+            token,
+            faults=self._faults,
+            history=self.history,
+            edge=self._clients["edge"],
+            replicator=self._clients["replicator"],
+            status=self._lab_status,
+        )
+        self._functions.sweep()
+        address = self._topology.global_address
+        for handler, port in (
+            (self._endpoint.answer, self._topology.aws_port),
+            (api.answer, self._topology.control_port),
+        ):
+            server = HttpServer(handler, max_body_bytes=REQUEST_BYTES_MAX)
+            self._servers.append(server)
+            await server.listen_tcp(address, port)
+        self._publisher.start()
+        self._keep(asyncio.to_thread(self._prepare))
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for server in self._servers:
+            await server.close()
+        await self._publisher.close()
+        self._tables.close()
+        self._moto.close()
+        for client in self._clients.values():
+            client.close()
+        self.history.close()
+
+    async def answer(self, request: Request) -> Response | None:
+        """The calls on control's Unix socket."""
+        match request.method, request.path.strip("/").split("/"):
+            case "POST", ["aws", service]:
+                return await self._answer_front(service, request)
+            case "POST", ["parts", name, "hello"]:
+                return await self._hello(name)
+            case "POST", ["history"]:
+                return self._take_event(request)
+            case "POST", ["replicas", table, region]:
+                return await self._take_replica(table, region, request)
+            case "GET", ["status"]:
+                return json_response(200, orjson.dumps(self._status()))
+        return None
+
+    async def _answer_front(self, service: str, request: Request) -> Response:
+        region = request.header("x-lab-region")
+        target, method = request.header("x-lab-target"), request.header("x-lab-method")
+        if region not in self._topology.region_codes or target is None or method is None:
+            return _error(400, "expected x-lab-region with a region of the lab, x-lab-target and x-lab-method")
+        headers = [(name, value) for name, value in request.headers if not name.lower().startswith("x-lab-")]
+        original = Request(method, target, headers, request.body, request.peer, request.local)
+        return await self._dispatcher.answer(service, region, original)
+
+    async def _hello(self, name: str) -> Response:
+        region = name.removeprefix("engine-")
+        if region in self._topology.region_codes and name != region:
+            await self._restore_tables(region)
+            return Response(204)
+        self.history.append(Event(now_ms(), "part_started", detail=name))
+        await self._publisher.hello(name)
+        return Response(204)
+
+    def _take_event(self, request: Request) -> Response:
+        try:
+            value = orjson.loads(request.body)
+            if isinstance(value, dict):
+                value.setdefault("time_ms", now_ms())
+            self.history.append(codec.decode(Event, value))
+        except ValueError as error:
+            return _error(400, f"expected an event (lab.core.history.Event): {error}")
+        return Response(204)
+
+    async def _take_replica(self, table: str, region: str, request: Request) -> Response:
+        try:
+            value = orjson.loads(request.body)
+            progress, ready = int(value["progress_percent"]), bool(value["ready"])
+        except (ValueError, KeyError, TypeError) as error:
+            return _error(400, f"expected progress_percent and ready: {error!r}")
+        if self._tables.on_replica(table, region, progress_percent=progress, ready=ready):
+            await self._publisher.settle()
+        return Response(204)
+
+    # composition
+
+    def _sources(self) -> dict[str, Callable[[], Any]]:
+        return {
+            "zones": self._route53.zones_document,
+            "endpoints": lambda: EndpointNames(self._apis.endpoint_names(self._topology)),
+            "health_checks": self._route53.checks_document,
+            "functions": self._functions.document,
+            "apis": self._apis.document,
+            "tables": self._tables.document,
+            "faults": lambda: self._faults.document(),
+        }
+
+    def _make_dispatcher(self) -> Dispatcher:
+        apis = self._apis
+        return Dispatcher(
+            planes={
+                "route53": (
+                    ZonesPlane(self._route53, lambda version: self._publisher.holds("edge", "zones", version)),
+                    HealthChecksPlane(self._route53, self._health_check_status),
+                    TagsPlane(self._route53),
+                ),
+                "lambda": (self._functions,),
+                "apigateway": (ApisPlane(apis), MethodsPlane(apis), StagesPlane(apis), DomainsPlane(apis)),
+                "sts": (IdentityPlane(),),
+            },
+            raw={"dynamodb": self._tables.answer, "iam": self._moto.of("iam"), "sts": self._moto.of("sts")},
+            settle=self._settle,
+        )
+
+    async def _settle(self) -> None:
+        await self._publisher.settle()
+
+    def _marks(self, *documents: str) -> Callable[[], None]:
+        return lambda: self._publisher.mark(documents)
+
+    def _zones_changed(self, documents: tuple[str, ...]) -> int:
+        self._publisher.mark(documents)
+        return self._publisher.version("zones")
+
+    def _apis_changed(self) -> None:
+        self._publisher.mark(("apis", "endpoints"))
+
+    async def _publish_faults(self) -> None:
+        self._publisher.mark(("faults",))
+        await self._publisher.settle()
+
+    def _fault_scope(self) -> FaultScope:
+        return FaultScope(
+            self._topology.region_codes,
+            tuple(place.name for place in self._topology.places),
+            [check.health_check_id for check in self._route53.value.health_checks],
+        )
+
+    async def _restore_tables(self, region: str) -> None:
+        made = await self._tables.restore(region)
+        if made:
+            self.history.append(Event(now_ms(), "engine_restarted", region, detail=f"{made} tables were made again"))
+
+    def _prepare(self) -> None:
+        """Load what would make the first calls slow: moto's protocol code and AWS's models."""
+        moto_parts.prepare()
+
+        for service in ("lambda", "apigateway", "route53"):
+            service_model(service)
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # what others know
+
+    async def _lab_status(self) -> dict[str, Any]:
+        return await lab_status(self._topology, self._clients, self._faults.document(), self._status())
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "publishing": self._publisher.status(),
+            "zones": len(self._route53.value.zones),
+            "health_checks": len(self._route53.value.health_checks),
+            "functions": len(self._functions.document().functions),
+            "apis": len(self._apis.document().apis),
+            "global_tables": len(self._tables.document().global_tables),
+        }
+
+    async def _health_check_status(self, health_check_id: str) -> dict[str, Any]:
+        status = await ask(self._clients["edge"], f"/status/health-checks/{health_check_id}")
+        if "error" in status:
+            raise AwsError("ServiceUnavailable", f"the health checkers do not answer: {status['error']}", status=503)
+        return status
+
+    async def _read_object(self, region: str, bucket: str, key: str) -> bytes:
+        headers = [
+            (
+                "Authorization",
+                f"AWS4-HMAC-SHA256 Credential=lab/20260101/{region}/s3/aws4_request, SignedHeaders=host, Signature=0",
+            )
+        ]
+        try:
+            response = await self._tables.engine(region).call(
+                "GET", f"/{bucket}/{key}", headers, timeout_s=OBJECT_TIMEOUT_S, idempotent=True
+            )
+        except CallFailed as error:
+            raise AwsError("ServiceException", f"S3 of {region} does not answer: {error}", status=500) from error
+        if response.status != 200:
+            raise AwsError(
+                "InvalidParameterValueException",
+                f"Error occurred while GetObject. S3 Error Code: {response.status}. s3://{bucket}/{key}",
+            )
+        return response.body
+
+
+_ASKED = ("supervisor", "edge", "replicator")
+
+
+def _error(status: int, message: str) -> Response:
+    return json_response(status, orjson.dumps({"error": message}))

@@ -1,0 +1,123 @@
+"""Record sets and zones between Route 53's API shapes and the lab's records.
+
+https://docs.aws.amazon.com/Route53/latest/APIReference/API_ResourceRecordSet.html
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from lab.control.aws_error import AwsError
+from lab.control.route53 import names
+from lab.control.route53.records import Change
+from lab.core.zone import AliasTarget, CidrRouting, GeoLocation, GeoProximityLocation, HostedZone, RecordSet
+
+
+def record_set_of(given: dict[str, Any]) -> RecordSet:
+    """A record set from the API's shape. Raises AwsError (InvalidInput) for what no record set can be."""
+    alias, geo, proximity, cidr = (
+        given.get(name) for name in ("AliasTarget", "GeoLocation", "GeoProximityLocation", "CidrRoutingConfig")
+    )
+    return RecordSet(
+        name=names.kept(given["Name"]),
+        type=given["Type"],
+        ttl=given.get("TTL"),
+        values=tuple(record["Value"] for record in given.get("ResourceRecords", ())),
+        alias=alias
+        and AliasTarget(zone_id(alias["HostedZoneId"]), names.kept(alias["DNSName"]), alias["EvaluateTargetHealth"]),
+        set_identifier=given.get("SetIdentifier"),
+        weight=given.get("Weight"),
+        region=given.get("Region"),
+        failover=given.get("Failover"),
+        geo_location=geo and GeoLocation(geo.get("ContinentCode"), geo.get("CountryCode"), geo.get("SubdivisionCode")),
+        geoproximity=proximity and _proximity(proximity),
+        cidr=cidr and CidrRouting(cidr["CollectionId"], cidr["LocationName"]),
+        multivalue=given.get("MultiValueAnswer", False),
+        health_check_id=given.get("HealthCheckId") or None,
+        traffic_policy_instance_id=given.get("TrafficPolicyInstanceId"),
+    )
+
+
+def _proximity(given: dict[str, Any]) -> GeoProximityLocation:
+    coordinates = given.get("Coordinates")
+    latitude = longitude = None
+    if coordinates is not None:
+        try:
+            latitude, longitude = float(coordinates["Latitude"]), float(coordinates["Longitude"])
+        except ValueError:
+            raise AwsError("InvalidInput", f"Invalid coordinates {coordinates}") from None
+    return GeoProximityLocation(
+        given.get("AWSRegion"), given.get("LocalZoneGroup"), latitude, longitude, given.get("Bias", 0)
+    )
+
+
+def record_set(record: RecordSet) -> dict[str, Any]:
+    """A record set in the API's shape."""
+    value: dict[str, Any] = {
+        "Name": names.shown(record.name),
+        "Type": record.type,
+        "SetIdentifier": record.set_identifier,
+        "Weight": record.weight,
+        "Region": record.region,
+        "Failover": record.failover,
+        "MultiValueAnswer": record.multivalue or None,
+        "TTL": record.ttl,
+        "ResourceRecords": [{"Value": text} for text in record.values] or None,
+        "HealthCheckId": record.health_check_id,
+        "TrafficPolicyInstanceId": record.traffic_policy_instance_id,
+    }
+    if record.geo_location is not None:
+        value["GeoLocation"] = {
+            "ContinentCode": record.geo_location.continent_code,
+            "CountryCode": record.geo_location.country_code,
+            "SubdivisionCode": record.geo_location.subdivision_code,
+        }
+    if record.alias is not None:
+        value["AliasTarget"] = {
+            "HostedZoneId": record.alias.hosted_zone_id,
+            "DNSName": names.shown(record.alias.dns_name),
+            "EvaluateTargetHealth": record.alias.evaluate_target_health,
+        }
+    if record.cidr is not None:
+        value["CidrRoutingConfig"] = {
+            "CollectionId": record.cidr.collection_id,
+            "LocationName": record.cidr.location_name,
+        }
+    place = record.geoproximity
+    if place is not None:
+        value["GeoProximityLocation"] = {
+            "AWSRegion": place.aws_region,
+            "LocalZoneGroup": place.local_zone_group,
+            "Coordinates": None
+            if place.latitude is None
+            else {"Latitude": str(place.latitude), "Longitude": str(place.longitude)},
+            "Bias": place.bias,
+        }
+    return value
+
+
+def hosted_zone(zone: HostedZone) -> dict[str, Any]:
+    """A zone in the API's shape."""
+    return {
+        "Id": f"/hostedzone/{zone.zone_id}",
+        "Name": names.shown(zone.name),
+        "CallerReference": zone.caller_reference,
+        "Config": {"Comment": zone.comment or None, "PrivateZone": False},
+        "ResourceRecordSetCount": len(zone.record_sets),
+    }
+
+
+def change_info(change: Change, *, in_sync: bool) -> dict[str, Any]:
+    """A change in the API's shape."""
+    return {
+        "Id": f"/change/{change.change_id}",
+        "Status": "INSYNC" if in_sync else "PENDING",
+        "SubmittedAt": datetime.fromtimestamp(change.submitted_ms / 1000, UTC),
+        "Comment": change.comment or None,
+    }
+
+
+def zone_id(given: str) -> str:
+    """An id without the path that the API shows it with."""
+    return given.rpartition("/")[2]

@@ -1,0 +1,245 @@
+"""Route 53's hosted zones, record sets, changes, tags, counts and limits.
+
+https://docs.aws.amazon.com/Route53/latest/APIReference/API_Operations_Amazon_Route_53.html. Public zones only; no
+DNSSEC, query logs or reusable delegation sets. A change is INSYNC once the resolver has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from lab.control.aws_error import AwsError, not_implemented
+from lab.control.dispatch import Call
+from lab.control.route53 import names
+from lab.control.route53.change_batch import RECORDS_MAX, RecordChange, changed, sort_key
+from lab.control.route53.records import Change
+from lab.control.route53.shapes import change_info, hosted_zone, record_set, record_set_of, zone_id
+from lab.control.route53.state import Route53State
+from lab.core.route53.catalog import apex_records, name_servers
+from lab.core.zone import HostedZone, RecordSet
+
+ZONES_MAX = 500
+PAGE_MAX = 300
+
+
+class ZonesPlane:
+    """Operations on zones. `in_sync` tells whether the resolver has a version of the document `zones`."""
+
+    def __init__(self, state: Route53State, in_sync: Callable[[int], bool]) -> None:
+        self._state, self._in_sync = state, in_sync
+
+    # zones
+
+    def create_hosted_zone(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        config = given.get("HostedZoneConfig", {})
+        if given.get("VPC") or config.get("PrivateZone"):
+            raise not_implemented("route53", call.operation, "private hosted zones")
+        if given.get("DelegationSetId"):
+            raise not_implemented("route53", call.operation, "reusable delegation sets")
+        zones = self._state.value.zones
+        if any(zone.caller_reference == given["CallerReference"] for zone in zones):
+            raise AwsError(
+                "HostedZoneAlreadyExists",
+                f"A hosted zone has already been created with the specified caller reference: {given['CallerReference']}",
+            )
+        if len(zones) >= ZONES_MAX:
+            raise AwsError("TooManyHostedZones", f"Limits Exceeded: MAX_HOSTED_ZONES_BY_OWNER - {ZONES_MAX}")
+        name = names.kept(given["Name"])
+        if name.count(".") < 1 or "*" in name:
+            raise AwsError("InvalidDomainName", f"{given['Name']!r} is not a valid domain name")
+        new_id = f"Z{self._state.new_id(20)}"
+        records = tuple(sorted(apex_records(new_id, name), key=sort_key))
+        zone = HostedZone(new_id, name, records, config.get("Comment", ""), given["CallerReference"])
+        change = self._state.replace_zones((*zones, zone))
+        return {
+            "HostedZone": hosted_zone(zone),
+            "ChangeInfo": self._change_info(change),
+            "DelegationSet": _delegation_set(zone),
+            "Location": f"https://route53.amazonaws.com/2013-04-01/hostedzone/{zone.zone_id}",
+        }
+
+    def get_hosted_zone(self, call: Call) -> dict[str, Any]:
+        zone = self._state.zone(call.parameters["Id"])
+        return {"HostedZone": hosted_zone(zone), "DelegationSet": _delegation_set(zone)}
+
+    def list_hosted_zones(self, call: Call) -> dict[str, Any]:
+        zones = sorted(self._state.value.zones, key=lambda zone: zone.zone_id)
+        marker = call.parameters.get("Marker")
+        limit = page_size(call)
+        left = [zone for zone in zones if marker is None or zone.zone_id >= zone_id(marker)]
+        return {
+            "HostedZones": [hosted_zone(zone) for zone in left[:limit]],
+            "Marker": marker or "",
+            "IsTruncated": len(left) > limit,
+            "NextMarker": left[limit].zone_id if len(left) > limit else None,
+            "MaxItems": str(limit),
+        }
+
+    def list_hosted_zones_by_name(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        limit = page_size(call)
+        zones = sorted(self._state.value.zones, key=lambda zone: (names.order(zone.name), zone.zone_id))
+        if given.get("DNSName"):
+            start = (names.order(names.kept(given["DNSName"])), zone_id(given.get("HostedZoneId", "")))
+            zones = [zone for zone in zones if (names.order(zone.name), zone.zone_id) >= start]
+        elif given.get("HostedZoneId"):
+            raise AwsError("InvalidInput", "HostedZoneId is allowed together with DNSName only")
+        following = zones[limit] if len(zones) > limit else None
+        return {
+            "HostedZones": [hosted_zone(zone) for zone in zones[:limit]],
+            "DNSName": given.get("DNSName"),
+            "HostedZoneId": given.get("HostedZoneId"),
+            "IsTruncated": following is not None,
+            "NextDNSName": names.shown(following.name) if following else None,
+            "NextHostedZoneId": following.zone_id if following else None,
+            "MaxItems": str(limit),
+        }
+
+    def delete_hosted_zone(self, call: Call) -> dict[str, Any]:
+        zone = self._state.zone(call.parameters["Id"])
+        if any(not (record.name == zone.name and record.type in ("NS", "SOA")) for record in zone.record_sets):
+            raise AwsError(
+                "HostedZoneNotEmpty",
+                "The specified hosted zone contains non-required resource record sets  and so cannot be deleted.",
+            )
+        left = tuple(other for other in self._state.value.zones if other is not zone)
+        tags = {key: value for key, value in self._state.value.tags.items() if key != f"hostedzone/{zone.zone_id}"}
+        return {"ChangeInfo": self._change_info(self._state.replace_zones(left, tags=tags))}
+
+    def update_hosted_zone_comment(self, call: Call) -> dict[str, Any]:
+        zone = self._state.zone(call.parameters["Id"])
+        updated = replace(zone, comment=call.parameters.get("Comment", ""))
+        self._state.replace_zones(_swap(self._state.value.zones, zone, updated))
+        return {"HostedZone": hosted_zone(updated)}
+
+    def get_hosted_zone_count(self, call: Call) -> dict[str, Any]:
+        return {"HostedZoneCount": len(self._state.value.zones)}
+
+    def get_hosted_zone_limit(self, call: Call) -> dict[str, Any]:
+        zone = self._state.zone(call.parameters["HostedZoneId"])
+        kind = call.parameters["Type"]
+        if kind != "MAX_RRSETS_BY_ZONE":
+            raise AwsError("HostedZoneNotPrivate", "The hosted zone is not a private hosted zone")
+        return {"Limit": {"Type": kind, "Value": RECORDS_MAX}, "Count": len(zone.record_sets)}
+
+    def get_account_limit(self, call: Call) -> dict[str, Any]:
+        kind = call.parameters["Type"]
+        counts = {
+            "MAX_HOSTED_ZONES_BY_OWNER": (ZONES_MAX, len(self._state.value.zones)),
+            "MAX_HEALTH_CHECKS_BY_OWNER": (200, len(self._state.value.health_checks)),
+            "MAX_REUSABLE_DELEGATION_SETS_BY_OWNER": (100, 0),
+            "MAX_TRAFFIC_POLICIES_BY_OWNER": (50, 0),
+            "MAX_TRAFFIC_POLICY_INSTANCES_BY_OWNER": (5, 0),
+        }
+        limit, count = counts[kind]
+        return {"Limit": {"Type": kind, "Value": limit}, "Count": count}
+
+    # record sets
+
+    def change_resource_record_sets(self, call: Call) -> dict[str, Any]:
+        zone = self._state.zone(call.parameters["HostedZoneId"])
+        batch = call.parameters["ChangeBatch"]
+        changes = []
+        for change in batch["Changes"]:
+            given = change["ResourceRecordSet"]
+            if given.get("TrafficPolicyInstanceId"):
+                raise AwsError("InvalidInput", "records of traffic policies are changed through their instances")
+            changes.append(RecordChange(change["Action"], record_set_of(given)))
+        checks = {check.health_check_id for check in self._state.value.health_checks}
+        updated = replace(zone, record_sets=changed(zone, changes, checks))
+        zones = _swap(self._state.value.zones, zone, updated)
+        return {"ChangeInfo": self._change_info(self._state.replace_zones(zones, batch.get("Comment", "")))}
+
+    def list_resource_record_sets(self, call: Call) -> dict[str, Any]:
+        zone = self._state.zone(call.parameters["HostedZoneId"])
+        start = _start(call)
+        limit = page_size(call)
+        left = [record for record in zone.record_sets if sort_key(record) >= start]
+        following = left[limit] if len(left) > limit else None
+        return {
+            "ResourceRecordSets": [record_set(record) for record in left[:limit]],
+            "IsTruncated": following is not None,
+            "NextRecordName": names.shown(following.name) if following else None,
+            "NextRecordType": following.type if following else None,
+            "NextRecordIdentifier": following.set_identifier if following else None,
+            "MaxItems": str(limit),
+        }
+
+    def get_change(self, call: Call) -> dict[str, Any]:
+        wanted = zone_id(call.parameters["Id"])
+        for change in self._state.value.changes:
+            if change.change_id == wanted:
+                return {"ChangeInfo": self._change_info(change)}
+        raise AwsError("NoSuchChange", f"A change with id {wanted} does not exist.")
+
+    def _change_info(self, change: Change) -> dict[str, Any]:
+        return change_info(change, in_sync=self._in_sync(change.zones_version))
+
+
+class TagsPlane:
+    """Tags of zones and health checks."""
+
+    def __init__(self, state: Route53State) -> None:
+        self._state = state
+
+    def change_tags_for_resource(self, call: Call) -> dict[str, Any]:
+        key = self._key(call.parameters["ResourceType"], call.parameters["ResourceId"])
+        tags = dict(self._state.value.tags.get(key, {}))
+        for tag in call.parameters.get("AddTags", ()):
+            tags[tag["Key"]] = tag.get("Value", "")
+        for name in call.parameters.get("RemoveTagKeys", ()):
+            tags.pop(name, None)
+        self._state.replace_tags({**self._state.value.tags, key: tags})
+        return {}
+
+    def list_tags_for_resource(self, call: Call) -> dict[str, Any]:
+        return {"ResourceTagSet": self._tag_set(call.parameters["ResourceType"], call.parameters["ResourceId"])}
+
+    def list_tags_for_resources(self, call: Call) -> dict[str, Any]:
+        kind = call.parameters["ResourceType"]
+        return {"ResourceTagSets": [self._tag_set(kind, wanted) for wanted in call.parameters["ResourceIds"]]}
+
+    def _key(self, kind: str, wanted: str) -> str:
+        if kind == "healthcheck":
+            return f"healthcheck/{self._state.health_check(wanted).health_check_id}"
+        return f"hostedzone/{self._state.zone(wanted).zone_id}"
+
+    def _tag_set(self, kind: str, wanted: str) -> dict[str, Any]:
+        tags = self._state.value.tags.get(self._key(kind, wanted), {})
+        return {
+            "ResourceType": kind,
+            "ResourceId": zone_id(wanted),
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+
+
+def page_size(call: Call, name: str = "MaxItems", most: int = PAGE_MAX) -> int:
+    """How many items a listing gives: what was asked for, at most `most`. Raises AwsError for no number."""
+    given = str(call.parameters.get(name, most))
+    if not given.isdecimal() or int(given) < 1:
+        raise AwsError("InvalidInput", f"Invalid value for {name}: {given!r}, expected 1 to {most}")
+    return min(int(given), most)
+
+
+def _start(call: Call) -> tuple[tuple[str, ...], str, str]:
+    given = call.parameters
+    name, record_type = given.get("StartRecordName"), given.get("StartRecordType")
+    identifier = given.get("StartRecordIdentifier")
+    if name is None and (record_type or identifier):
+        raise AwsError("InvalidInput", "StartRecordType and StartRecordIdentifier need a StartRecordName")
+    if record_type is None and identifier:
+        raise AwsError("InvalidInput", "StartRecordIdentifier needs a StartRecordType")
+    return (names.order(names.kept(name)) if name else (), record_type or "", identifier or "")
+
+
+def _delegation_set(zone: HostedZone) -> dict[str, Any]:
+    own: RecordSet | None = next((r for r in zone.record_sets if r.name == zone.name and r.type == "NS"), None)
+    servers = own.values if own is not None else name_servers(zone.zone_id)
+    return {"NameServers": [server.rstrip(".") for server in servers]}
+
+
+def _swap(zones: tuple[HostedZone, ...], old: HostedZone, new: HostedZone) -> tuple[HostedZone, ...]:
+    return tuple(new if zone is old else zone for zone in zones)

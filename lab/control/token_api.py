@@ -1,0 +1,159 @@
+"""Control's HTTP API on its TCP port, for the command line, tests and the console: faults, history, status.
+
+Every call wants the token of the file STATE/token; requests that a web page could have forged are refused before
+anything else (docs/architecture.md). What the calls do is the other modules'.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from lab.control.faults import Faults
+from lab.control.history_log import HistoryLog
+from lab.core import codec
+from lab.core.forgery import forged, host_rule
+from lab.core.topology import Topology
+from lab.errors import EnvironmentFailure, UserError
+from lab.live.http_client import CallFailed, HttpClient
+from lab.live.http_server import Request, Response, json_response
+
+PASSED_ON_LIMIT_S = 10.0
+CONVERGED_LIMIT_MS = 600_000
+
+
+def read_or_make_token(path: Path) -> str:
+    """The token of this instance; a new one, readable by this user alone, if there is none."""
+    try:
+        token = path.read_text().strip()
+        if token:
+            return token
+    except FileNotFoundError:
+        pass
+    token = secrets.token_urlsafe(32)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(token + "\n")
+    return token
+
+
+class TokenApi:
+    """Answers the calls. `status` makes the answer of `GET /api/status`."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        token: str,
+        *,
+        faults: Faults,
+        history: HistoryLog,
+        edge: HttpClient,
+        replicator: HttpClient,
+        status: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> None:
+        self._token = token
+        self._rule = host_rule((topology.global_address,))
+        self._faults, self._history = faults, history
+        self._edge, self._replicator, self._status = edge, replicator, status
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request; every refusal is JSON with `error`."""
+        refused = forged(request.method, request.headers, self._rule)
+        if refused is not None:
+            return _error(refused.status, refused.message)
+        scheme, _, given = (request.header("authorization") or "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
+            response = _error(401, "expected `Authorization: Bearer TOKEN` with the token of the lab's file `token`")
+            response.headers.append(("WWW-Authenticate", "Bearer"))
+            return response
+        try:
+            return await self._perform(request)
+        except UserError as error:
+            return _error(400, str(error))
+        except EnvironmentFailure as error:
+            return _error(503, str(error))
+
+    async def _perform(self, request: Request) -> Response:
+        match request.method, request.path.strip("/").split("/"):
+            case "GET", ["api", "status"]:
+                return _ok(await self._status())
+            case "GET", ["api", "faults"]:
+                return _ok(codec.encode(self._faults.document()))
+            case "POST", ["api", "faults"]:
+                return _ok(codec.encode(await self._faults.begin(_json(request))))
+            case "DELETE", ["api", "faults"]:
+                return _ok({"lifted": await self._faults.lift(None)})
+            case "DELETE", ["api", "faults", fault_id]:
+                lifted = await self._faults.lift(fault_id)
+                return _ok({"lifted": lifted}) if lifted else _error(404, f"no fault {fault_id!r} is in force")
+            case "GET", ["api", "history"]:
+                return _ok({"events": self._history.after(_after(request))})
+            case "GET", ["api", "resolve"]:
+                return await self._pass_on(self._edge, "edge", f"/resolve?{request.query}")
+            case "GET", ["api", "health-checks", *rest]:
+                return await self._pass_on(self._edge, "edge", "/".join(["/status/health-checks", *rest]))
+            case "GET", ["api", ("conflicts" | "lost") as what]:
+                return await self._pass_on(self._replicator, "replicator", f"/{what}?{request.query}")
+            case "GET", ["api", "logs", *rest]:
+                return await self._pass_on(self._edge, "edge", f"/logs/{'/'.join(rest)}?{request.query}")
+            case "POST", ["api", "converged"]:
+                return await self._converged(request)
+        return _error(404, f"control has no {request.method} {request.path}")
+
+    async def _converged(self, request: Request) -> Response:
+        given = _json(request)
+        timeout_ms = given.get("timeout_ms", 60_000) if isinstance(given, dict) else None
+        if not isinstance(timeout_ms, int) or not 0 <= timeout_ms <= CONVERGED_LIMIT_MS:
+            raise UserError(f"timeout_ms: expected milliseconds, 0 to {CONVERGED_LIMIT_MS}")
+        limit_s = timeout_ms / 1000 + PASSED_ON_LIMIT_S
+        return await self._pass_on(self._replicator, "replicator", "/converged", "POST", request.body, limit_s)
+
+    async def _pass_on(
+        self,
+        client: HttpClient,
+        part: str,
+        target: str,
+        method: str = "GET",
+        body: bytes = b"",
+        limit_s: float = PASSED_ON_LIMIT_S,
+    ) -> Response:
+        try:
+            response = await client.call(
+                method,
+                target.rstrip("?"),
+                [("Content-Type", "application/json")],
+                body,
+                timeout_s=limit_s,
+                idempotent=method == "GET",
+            )
+        except CallFailed as error:
+            return _error(503, f"the {part} does not answer: {error}")
+        return json_response(response.status, response.body)
+
+
+def _json(request: Request) -> Any:
+    try:
+        return orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"the request's body is not JSON: {error}") from error
+
+
+def _after(request: Request) -> int:
+    text = dict(parse_qsl(request.query)).get("after", "0")
+    if not text.isdecimal():
+        raise UserError(f"after: expected a number of an event, got {text!r}")
+    return int(text)
+
+
+def _ok(value: Any) -> Response:
+    return json_response(200, orjson.dumps(value))
+
+
+def _error(status: int, message: str) -> Response:
+    return json_response(status, orjson.dumps({"error": message}))
