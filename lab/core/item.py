@@ -121,7 +121,8 @@ def after_mark(item: Item | None, region: str, record: Record) -> Item | None:
         return Item(OLDEST, 0, None, {region: Held(OLDEST, record.digest, record.position)})
     version = item.winner if record.digest == item.digest else OLDEST
     held = _at_position(item.held, region, Held(version, record.digest, record.position))
-    return item if held is item.held else replace(item, held=held, image=_rescued(item, record))
+    image = _rescued(item, record)
+    return item if held is item.held and image is item.image else replace(item, held=held, image=image)
 
 
 def after_apply(item: Item, region: str, version: Version, digest: int, position: int) -> Item:

@@ -2,9 +2,10 @@
 
 - A DynamoDB request with the header `x-lab-apply: TOKEN` is a write of the replicator's: the stream records made during
   it carry `"lab": TOKEN` beside the standard fields.
-- With `x-lab-after: N` as well it is fenced: if the stream holds a record without a mark of one of the written keys
-  with a counter above N (a local write that the replicator has not read yet), nothing is written and the answer is
-  409. Handlers run on the event loop without a pause, so check and write are one step.
+- With `x-lab-after: N M` as well it is fenced: if the stream holds, of one of the written keys, a record without a
+  mark and with a counter above N (a local write that the replicator has not read yet), or one with a mark and a counter
+  above M (this request was given up and comes late), nothing is written and the answer is 409. Handlers run on the
+  event loop without a pause, so check and write are one step.
 - A DynamoDB request with any `x-lab-` header (`x-lab-report: 1` if for nothing else) is told `x-lab-boot`, which names
   this run of the engine; `x-lab-position`, the counter of the last stream record made so far, of any table; and, if it
   made stream records itself, `x-lab-sequence`, the sequence number of its first. Whoever passes answers on to users
@@ -95,7 +96,7 @@ class EngineApp:
 
     async def _execute(self, target: bytes, body: bytes, after: bytes | None) -> Answer:
         operation = target.decode("latin-1")
-        if after is not None and _fenced(operation.rpartition(".")[2], body, int(after)):
+        if after is not None and _fenced(operation.rpartition(".")[2], body, after):
             return 409, {"content-type": "application/json"}, b'{"__type":"lab#LocalWriteUnseen"}'
         service = dynamodb_streams if operation.startswith("DynamoDBStreams") else dynamodb
         answer: Answer = await service.handle_request("POST", "/", {"x-amz-target": operation}, body, {})
@@ -144,8 +145,10 @@ def _install() -> None:
     dynamodb._lab_installed = True
 
 
-def _fenced(operation: str, body: bytes, after: int) -> bool:
-    """Whether a key of this write has a local record beyond the position `after`."""
+def _fenced(operation: str, body: bytes, after: bytes) -> bool:
+    """Whether a key of this write has a record beyond the fences."""
+    local, _, marked = after.partition(b" ")
+    fences = (int(local), int(marked or local))
     request = json.loads(body)
     if operation == "BatchWriteItem":
         writes = {
@@ -154,20 +157,22 @@ def _fenced(operation: str, body: bytes, after: int) -> bool:
         }
     else:
         writes = {request["TableName"]: [request["Item"] if operation == "PutItem" else request["Key"]]}
-    return any(_local_write_unseen(name, items, after) for name, items in writes.items())
+    return any(_written_beyond(name, items, *fences) for name, items in writes.items())
 
 
-def _local_write_unseen(name: str, items: list[dict[str, Any]], after: int) -> bool:
+def _written_beyond(name: str, items: list[dict[str, Any]], local: int, marked: int) -> bool:
     table = dynamodb._tables.get(name)
     records = dynamodb._stream_records.get(name)
     if not table or not records:
         return False
     keys: set[str] | None = None
+    lowest = min(local, marked)
     for record in reversed(records):
         change = record["dynamodb"]
-        if int(change["SequenceNumber"][20:]) <= after:
+        position = int(change["SequenceNumber"][20:])
+        if position <= lowest:
             return False
-        if "lab" in record:
+        if position <= (marked if "lab" in record else local):
             continue
         if keys is None:
             names = sorted(filter(None, (table["pk_name"], table["sk_name"])))

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from lab.core.item import NO_POSITION
-from lab.core.replication import Batch, Outcome
+from lab.core.replication_work import Batch, Outcome
 from lab.core.table import KeyAttribute
 from lab.live.http_client import CallFailed, HttpClient, UnixAddress
 from lab.live.replicator.image import decode_key
@@ -67,7 +67,9 @@ class Engine:
         """Drop the connections."""
         self._client.close()
 
-    async def call(self, operation: str, body: bytes, *, mark: str | None = None, after: int | None = None) -> Answer:
+    async def call(
+        self, operation: str, body: bytes, *, mark: str | None = None, fences: tuple[int, int] | None = None
+    ) -> Answer:
         """Call an operation. Raises EngineError, EngineRestarted, CallFailed."""
         prefix = "DynamoDBStreams_20120810" if operation in _STREAM_OPERATIONS else "DynamoDB_20120810"
         headers = [("X-Amz-Target", f"{prefix}.{operation}"), ("Content-Type", "application/x-amz-json-1.0")]
@@ -75,8 +77,8 @@ class Engine:
             headers.append(("x-lab-report", "1"))
         else:
             headers.append(("x-lab-apply", mark))
-            if after is not None:
-                headers.append(("x-lab-after", str(after)))
+            if fences is not None:
+                headers.append(("x-lab-after", f"{fences[0]} {fences[1]}"))
         response = await self._client.call(
             "POST", "/", headers, body, timeout_s=TIMEOUT_S, idempotent=operation in _READS
         )
@@ -98,7 +100,7 @@ class Engine:
         """Write a batch's items. Raises EngineRestarted only."""
         operation, body = _write(batch, key)
         try:
-            answer = await self.call(operation, body, mark=mark, after=batch.after_position)
+            answer = await self.call(operation, body, mark=mark, fences=(batch.read_position, batch.applied_position))
         except CallFailed as failure:
             return Outcome("unknown" if failure.maybe_executed else "failed")
         except EngineError as error:

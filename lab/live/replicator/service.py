@@ -17,8 +17,9 @@ from urllib.parse import parse_qs, unquote
 import orjson
 
 from lab.core.faults import FaultSet
-from lab.core.replication import Acknowledged, Replication
+from lab.core.replication import Replication
 from lab.core.replication_store import Checkpoint
+from lab.core.replication_work import Acknowledged
 from lab.core.table import KeyAttribute, Tables
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed, HttpClient, UnixAddress

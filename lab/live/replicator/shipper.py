@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from lab.core.replication import Fetch, Fill, Outcome, Replication, Scanned
+from lab.core.replication import Replication
+from lab.core.replication_work import Fetch, Fill, Outcome, Scanned
 from lab.core.table import KeyAttribute
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed
