@@ -84,6 +84,12 @@ class DnsServer:
         assert self._udp is not None
         return self._udp.port
 
+    @property
+    def tcp(self) -> DnsTcpListener:
+        """The TCP side, whose limits can be set."""
+        assert self._tcp is not None
+        return self._tcp
+
     def refresh(self) -> None:
         """Take the documents as they are now."""
         self._answerer.replace_resolver(self._resolver())

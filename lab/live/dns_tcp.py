@@ -17,6 +17,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._source = ""
+        self._paused = False
         self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -33,8 +34,12 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        self._answer()
+
+    def _answer(self) -> None:
+        """Answer what has come whole, as long as the client takes the answers."""
         complete = False
-        while len(self._buffer) >= 2:
+        while len(self._buffer) >= 2 and not self._paused:
             length = self._buffer[0] << 8 | self._buffer[1]
             if len(self._buffer) < 2 + length:
                 break
@@ -51,13 +56,21 @@ class _Connection(asyncio.Protocol):
         if complete:
             self._wait()  # a client that sends a byte at a time does not stay for ever
 
+    @property
+    def unsent_bytes(self) -> int:
+        """How much of the answers the client has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def pause_writing(self) -> None:
+        self._paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._paused = False
         if self._transport is not None:
             self._transport.resume_reading()
+            self._answer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
