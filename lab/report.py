@@ -154,13 +154,12 @@ def _curl(topology: Topology, plan: DeploymentPlan) -> str:
 def print_lab(lab: dict[str, Any], *, detach: bool) -> None:
     """The table of a lab that has just started."""
     out = console()
-    table = Table(title=None, show_lines=True, expand=False)
-    for heading in ("Region", "Address", "Health", "AWS endpoint, API URL"):
+    table = Table(show_lines=True)
+    for heading in ("Region, address", "Health", "AWS endpoint, API URL"):
         table.add_column(heading, no_wrap=True)
     for region in lab["regions"]:
         table.add_row(
-            region["region"],
-            region["address"],
+            f"{region['region']}\n{region['address']}",
             health_text(region["health"]),
             f"{region['aws_endpoint']}\n{region['api_url']}",
         )
@@ -194,7 +193,7 @@ def print_status(status: dict[str, Any]) -> None:
     up = f"{status['up_s'] // 60} min" if status["up_s"] >= 120 else f"{status['up_s']} s"
     out.print(f"Lab of {status['folder']}: pid {status['pid']}, up {up}, speed {status['speed']:g}", soft_wrap=True)
     regions = Table(show_lines=True)
-    for heading in ("Region", "Condition", "Health check", "AWS endpoint, API URL"):
+    for heading in ("Region, address", "Condition", "Health check", "AWS endpoint, API URL"):
         regions.add_column(heading, no_wrap=True)
     for row in status["regions"]:
         urls = "\n".join([row["aws_endpoint"], *row["api_urls"]])

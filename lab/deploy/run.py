@@ -57,11 +57,11 @@ class Deployment:
         role = pool.submit(deploy_role, self._clients.get(None, "iam"))
         regional = [pool.submit(self._deploy_region, region, role) for region in self._regions]
         apis = [future.result() for future in regional]
-        checks = deploy_records(self._clients.get(None, "route53"), self._plan, apis)
-        self._step("records", self._plan.api_domain)
         tables.result()
         for done in imports:
             done.result()
+        # The request starts each region's first environment. The health checkers come after it and find that one warm:
+        # they are many, and all at once they would start an environment each.
         health = {api.region: pool.submit(self._request_health, api, checked) for api in apis}
         replicated = replicate_each_way(self._clients, self._plan, self._regions)
         for way in replicated:
@@ -69,6 +69,8 @@ class Deployment:
         answers = {region: future.result() for region, future in health.items()}
         for region, answer in answers.items():
             self._step("request", f"GET {answer['path']} in {region}: {answer['status']} in {answer['ms']} ms")
+        checks = deploy_records(self._clients.get(None, "route53"), self._plan, apis)
+        self._step("records", self._plan.api_domain)
         return {
             "apis": {api.region: {"id": api.api_id, "domain_target": api.domain_target} for api in apis},
             "health_checks": checks,
