@@ -22,6 +22,7 @@ TIMED_OUT = "Failure: The health checker could not establish a connection within
 REFUSED = "Failure: The endpoint refused the connection."
 NO_RESPONSE = "Failure: The health checker did not get a response within the timeout limit."
 NO_BODY = "Failure: The health checker did not get the response body within the timeout limit."
+TOO_LARGE = f"Failure: The response headers are larger than {HEADER_BYTES_MAX} bytes."
 CLOSED_EARLY = "Failure: The endpoint closed the connection before it sent a whole response."
 CONNECTED = "Success: TCP connection was established."
 

@@ -26,6 +26,7 @@ from lab.core.health_probe import (
     SEARCHED_BYTES,
     TCP_CONNECT_LIMIT_MS,
     TIMED_OUT,
+    TOO_LARGE,
     ProbeResult,
     Timings,
     body_verdict,
@@ -56,7 +57,8 @@ class _Exchange(asyncio.Protocol):
         self.encoding = ""
         self._body_wanted = body_wanted
         self._parser = httptools.HttpResponseParser(self)
-        self._received = 0
+        self._unparsed = 0
+        self._header_bytes = 0
         self._chunks: list[bytes] = []
         self._size = 0
         self.transport: asyncio.Transport | None = None
@@ -74,20 +76,23 @@ class _Exchange(asyncio.Protocol):
         if self.first_byte_s is None:
             self.first_byte_s = time.monotonic()
         if not self.head.done():
-            self._received += len(data)
+            self._unparsed += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(f"Failure: The response is not valid HTTP: {error}.")
-        if not self.head.done() and self._received > HEADER_BYTES_MAX:
-            self._fail(f"Failure: The response headers are larger than {HEADER_BYTES_MAX} bytes.")
+        if not self.head.done() and self._unparsed > HEADER_BYTES_MAX:
+            self._fail(TOO_LARGE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value) + 4
         if name.lower() == b"content-encoding":
             self.encoding = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if self._header_bytes > HEADER_BYTES_MAX:
+            self._fail(TOO_LARGE)
         if status >= 200 and not self.head.done():
             self.head.set_result(status)
 

@@ -11,7 +11,7 @@ import ipaddress
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, assert_never
 
 from lab.core.checkers import Checker
@@ -24,6 +24,7 @@ from lab.core.topology import Topology
 from lab.core.zone import Zones
 from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
+from lab.live.probe_alarms import AlarmReader
 from lab.live.probe_connection import probe
 from lab.live.probe_target import ProbeTargets
 
@@ -41,6 +42,7 @@ class Probers:
         self._clock = clock
         self._machine = HealthMachine(random.Random(f"{topology.seed}/probers"), speed=clock.speed)
         self._targets = ProbeTargets(topology, store, self.is_healthy)
+        self._alarms = AlarmReader(topology, store)
         self._regions = {region.address: region.code for region in topology.regions}
         self._watchers: list[Watcher] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,6 +68,7 @@ class Probers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._alarms.close()
 
     def is_healthy(self, health_check_id: str) -> bool:
         """A health check's status as DNS sees it; one that is not known counts as healthy."""
@@ -101,12 +104,9 @@ class Probers:
         for effect in effects:
             match effect:
                 case StartProbe():
-                    self._spawn(effect)
+                    self._spawn(self._probe(effect))
                 case ReadMetric():
-                    # The data of alarms is not read yet: as AWS does, it counts as insufficient.
-                    self._perform(
-                        self._machine.on_metric(effect.ticket, effect.check.health_check_id, None, self._now_ms())
-                    )
+                    self._spawn(self._read_metric(effect))
                 case StatusChanged():
                     for watcher in self._watchers:
                         watcher(effect.health_check_id, effect.healthy)
@@ -126,8 +126,8 @@ class Probers:
 
     # probes
 
-    def _spawn(self, effect: StartProbe) -> None:
-        task = asyncio.get_running_loop().create_task(self._probe(effect))
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -140,6 +140,10 @@ class Probers:
             print(f"probes: {effect.check.health_check_id}: {error!r}", file=sys.stderr, flush=True)
             result = ProbeResult(False, f"Failure: The health checker failed: {error!r}.")
         self._perform(self._machine.on_result(effect.ticket, effect.check.health_check_id, result, self._now_ms()))
+
+    async def _read_metric(self, effect: ReadMetric) -> None:
+        status = await self._alarms.status(effect.check)
+        self._perform(self._machine.on_metric(effect.ticket, effect.check.health_check_id, status, self._now_ms()))
 
     async def _result(self, check: HealthCheck, checker: Checker) -> ProbeResult:
         address = self._targets.address(check, checker)

@@ -1,0 +1,278 @@
+"""The kinds of health checks over real sockets: TCP, TLS with and without SNI, compressed bodies, CloudWatch data."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import gzip
+import ssl
+import subprocess
+import sys
+import zlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from lab.core import codec
+from lab.core.health_alarm import Alarm
+from lab.core.health_check import AlarmIdentifier, HealthCheck
+from lab.core.health_probe import ProbeResult, Timings, body_verdict, host_header, request_bytes, status_reason
+from lab.core.topology import Topology, regional_addresses
+from lab.live.clock import Clock, now_ms
+from lab.live.documents import DocumentStore
+from lab.live.http_client import HttpClient, UnixAddress
+from lab.live.probe_alarms import AlarmReader
+from lab.live.probe_connection import probe
+from lab.live.topology_file import write_topology
+
+ADDRESS = "127.43.9.1"
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def check(type: str, **fields: Any) -> HealthCheck:
+    return HealthCheck("check-1", "r", type, 0, ip_address=ADDRESS, **fields)  # type: ignore[arg-type]
+
+
+def probed(checked: HealthCheck, answer: bytes | None, context: ssl.SSLContext | None = None) -> ProbeResult:
+    """The result of one probe of a server that reads a request and writes these bytes; None never answers."""
+
+    async def main() -> ProbeResult:
+        held: list[asyncio.StreamWriter] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            held.append(writer)
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+                if answer is not None:
+                    writer.write(answer)
+                    await writer.drain()
+                    writer.close()
+            except (asyncio.IncompleteReadError, ConnectionError):
+                writer.close()
+
+        server = await asyncio.start_server(serve, ADDRESS, 0, ssl=context)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            result = await probe(checked, ADDRESS, port, Clock(1000.0))
+            for writer in held:
+                writer.close()
+            await asyncio.gather(*(writer.wait_closed() for writer in held), return_exceptions=True)
+        return result
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", True, "Success: HTTP Status Code 200, OK"),
+        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", True, "Success: HTTP Status Code 302, Found"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", False, "Failure: HTTP Status Code 404, Not Found"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\n\r\n", False, "Failure: HTTP Status Code 503, "),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", False, "Failure: The response is not valid HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 17_000 + b"\r\n\r\n", False, "Failure: The response headers are larger"),
+        (b"HTTP/1.1 200", False, "Failure: The endpoint closed the connection"),
+        (b"", False, "Failure: The endpoint closed the connection"),
+        (None, False, "Failure: The health checker did not get a response"),
+    ],
+)
+def test_the_status_of_a_response_decides(answer: bytes | None, ok: bool, reason: str) -> None:
+    result = probed(check("HTTP"), answer)
+    assert result.ok is ok
+    assert result.reason.startswith(reason)
+    assert result.timings.connect_ms is not None
+
+
+def test_a_body_that_does_not_come_whole_in_time_fails_a_string_match() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+    assert not probed(check("HTTP_STR_MATCH", search_string="needle"), head + b"hay").ok
+    assert not probed(check("HTTP_STR_MATCH", search_string="needle"), head + b"needle in a lot of hay").ok
+    ended = b"HTTP/1.1 200 OK\r\n\r\nhay and needle"  # the body ends with the connection
+    assert probed(check("HTTP_STR_MATCH", search_string="needle"), ended).ok
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw"])
+def test_a_compressed_body_is_searched_after_decompression(encoding: str) -> None:
+    text = b"x" * 5_000 + b"needle"
+    compressor = zlib.compressobj(wbits=-15)
+    raw = compressor.compress(text) + compressor.flush()
+    body = {"gzip": gzip.compress(text), "deflate": zlib.compress(text), "raw": raw}[encoding]
+    name = "deflate" if encoding == "raw" else encoding
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {name}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    assert probed(check("HTTP_STR_MATCH", search_string="needle"), head + body).ok
+    assert not probed(check("HTTP_STR_MATCH", search_string="Needle"), head + body).ok
+
+
+@pytest.mark.parametrize("body", [b"", b"\x1f\x8bnonsense", b"\x00" * 6000])
+def test_a_body_that_lies_about_its_encoding_only_fails_to_match(body: bytes) -> None:
+    checked = check("HTTP_STR_MATCH", search_string="needle")
+    assert not body_verdict(checked, 200, body, "gzip", Timings()).ok
+
+
+@pytest.mark.parametrize(
+    ("type", "port", "name", "host"),
+    [
+        ("HTTP", 80, "a.test.", "a.test"),
+        ("HTTP", None, "a.test", "a.test"),
+        ("HTTP", 8080, "a.test", "a.test:8080"),
+        ("HTTPS", 443, "a.test", "a.test"),
+        ("HTTPS", 80, "a.test", "a.test:80"),
+        ("HTTP", 8080, None, ADDRESS),
+    ],
+)
+def test_the_host_header_has_the_port_unless_it_is_the_protocols_own(
+    type: str, port: int | None, name: str | None, host: str
+) -> None:
+    checked = check(type, port=port, fully_qualified_domain_name=name)
+    assert host_header(checked, ADDRESS) == host
+    assert f"\r\nHost: {host}\r\n".encode() in request_bytes(checked, ADDRESS)
+
+
+def test_a_path_gets_its_leading_slash() -> None:
+    assert request_bytes(check("HTTP", resource_path="health?x=1"), ADDRESS).startswith(b"GET /health?x=1 HTTP/1.1\r\n")
+
+
+def test_unknown_statuses_have_no_phrase() -> None:
+    assert status_reason(299) == (True, "Success: HTTP Status Code 299")
+
+
+def test_a_tcp_check_needs_only_a_connection() -> None:
+    async def main() -> tuple[ProbeResult, ProbeResult]:
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), ADDRESS, 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            open_result = await probe(check("TCP"), ADDRESS, port, Clock())
+            await asyncio.sleep(0)
+        return open_result, await probe(check("TCP"), ADDRESS, port, Clock())
+
+    accepted, refused = asyncio.run(main())
+    assert accepted.ok
+    assert not refused.ok
+    assert "refused" in refused.reason
+
+
+def tls_context(folder: Path, names: list[str | None]) -> ssl.SSLContext:
+    """A server's context with a certificate that nobody trusts, long expired; it notes the SNI of each handshake."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody-else.test")])
+    start = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.pem").write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    context.sni_callback = lambda connection, name, ctx: names.append(name)
+    return context
+
+
+@pytest.mark.parametrize(("sni", "seen"), [(True, "secure.test"), (False, None)])
+def test_tls_is_spoken_with_sni_if_it_is_on_and_certificates_are_not_validated(
+    tmp_path: Path, sni: bool, seen: str | None
+) -> None:
+    names: list[str | None] = []
+    checked = check("HTTPS", fully_qualified_domain_name="secure.test", enable_sni=sni)
+    result = probed(checked, b"HTTP/1.1 200 OK\r\n\r\n", tls_context(tmp_path, names))
+    assert result.ok, result
+    assert names == [seen]
+    assert result.timings.handshake_ms is not None
+
+
+def test_plain_http_behind_an_https_check_fails() -> None:
+    result = probed(check("HTTPS"), b"HTTP/1.1 200 OK\r\n\r\n")
+    assert not result.ok
+
+
+ALARM = {
+    "AlarmName": "errors",
+    "Namespace": "App",
+    "MetricName": "Errors",
+    "Dimensions": [{"Name": "Api", "Value": "feedback"}],
+    "Statistic": "Sum",
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "Threshold": 5,
+    "ComparisonOperator": "GreaterThanThreshold",
+}
+
+
+async def call(engine: HttpClient, operation: str, body: dict[str, Any]) -> None:
+    response = await engine.call(
+        "POST",
+        "/",
+        [
+            ("Content-Type", "application/x-amz-json-1.0"),
+            ("X-Amz-Target", f"GraniteServiceVersion20100801.{operation}"),
+            (
+                "Authorization",
+                "AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/monitoring/aws4_request, "
+                "SignedHeaders=host, Signature=0",
+            ),
+        ],
+        orjson.dumps(body),
+    )
+    assert response.status == 200, response
+
+
+def test_the_data_of_an_alarm_is_read_from_the_regions_cloudwatch(tmp_path: Path) -> None:
+    topology = Topology(
+        "127.43", regional_addresses("127.43", ("us-east-1",)), (), str(tmp_path / "state"), str(tmp_path / "run")
+    )
+    path = tmp_path / "topology.json"
+    write_topology(path, topology)
+    assert codec.encode(topology)
+    command = [sys.executable, "-m", "lab.engines.ministack", str(path), "us-east-1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            asyncio.run(_read_alarms(topology, tmp_path))
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+async def _read_alarms(topology: Topology, folder: Path) -> None:
+    engine = HttpClient(UnixAddress(topology.socket_path("engine-us-east-1")))
+    reader = AlarmReader(topology, DocumentStore(folder / "documents"))
+    checked = check("CLOUDWATCH_METRIC", alarm=AlarmIdentifier("us-east-1", "errors"))
+    try:
+        assert await reader.status(checked) is None  # no such alarm
+        await call(engine, "PutMetricAlarm", ALARM)
+        assert await reader.status(checked) is None  # no data
+        datum = {"MetricName": "Errors", "Dimensions": ALARM["Dimensions"], "Timestamp": now_ms() / 1000}
+        await call(engine, "PutMetricData", {"Namespace": "App", "MetricData": [{**datum, "Value": 3}]})
+        assert await reader.status(checked) is True
+        await call(engine, "PutMetricData", {"Namespace": "App", "MetricData": [{**datum, "Value": 9}]})
+        assert await reader.status(checked) is False
+        # The alarm's state has no say, and an edited alarm is taken over when the check is updated.
+        await call(engine, "SetAlarmState", {"AlarmName": "errors", "StateValue": "OK", "StateReason": "because"})
+        await call(engine, "PutMetricAlarm", {**ALARM, "Threshold": 100})
+        assert await reader.status(checked) is False
+        assert await reader.status(check("CLOUDWATCH_METRIC", alarm=checked.alarm, version=2)) is True
+        elsewhere = check("CLOUDWATCH_METRIC", alarm=AlarmIdentifier("eu-west-1", "errors"))
+        assert await reader.status(elsewhere) is None
+    finally:
+        reader.close()
+        engine.close()
+
+
+def test_the_window_of_an_alarm_covers_its_periods_and_some_more() -> None:
+    assert Alarm("N", "m", (), "Sum", 60, 3, 1.0, "GreaterThanThreshold").window_s == 300
