@@ -122,7 +122,6 @@ def _request_context(
     return {
         "resourceId": match.resource.resource_id,
         "resourcePath": match.resource.path,
-        "operationName": None,
         "httpMethod": request.method,
         "extendedRequestId": ids.extended_request_id,
         "requestTime": request_time(now_ms),

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
+import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -196,8 +198,10 @@ class _Connection(asyncio.Protocol):
             begun_s = self._active_s if self._body_bytes else self._begun_s
             if now_s - begun_s > REQUEST_TIMEOUT_S:
                 self._refuse(408, "the request did not arrive in time")
-        elif now_s - self._active_s > (REQUEST_TIMEOUT_S if self._writable is not None else IDLE_TIMEOUT_S):
+        elif self._writable is not None and now_s - self._active_s > REQUEST_TIMEOUT_S:
             self.abort()
+        elif self._transport is not None and now_s - self._active_s > IDLE_TIMEOUT_S:
+            self._transport.close()
 
     # httptools callbacks
 
@@ -298,6 +302,9 @@ class _Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection with a reset."""
         if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None and sock.family == socket.AF_INET:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
 

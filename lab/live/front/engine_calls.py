@@ -21,6 +21,17 @@ _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length"}
 )
 
+_ENGINES_OWN = (
+    "access-control-",
+    "connection",
+    "content-length",
+    "keep-alive",
+    "server",
+    "transfer-encoding",
+    "x-lab-",
+)
+"""Headers of the engine that users do not see; it lets every web page read its answers."""
+
 
 class EngineFailed(Exception):
     """The engine has not answered; `error` is what the user is told."""
@@ -48,9 +59,8 @@ class EngineCalls:
         response.headers = [
             (n, v)
             for n, v in response.headers
-            if n.lower() not in _HOP_BY_HOP or (head and n.lower() == "content-length")
+            if not n.lower().startswith(_ENGINES_OWN) or (head and n.lower() == "content-length")
         ]
-        response.headers = [(n, v) for n, v in response.headers if not n.lower().startswith("x-lab-")]
         return response
 
     async def dynamodb(self, target: str, body: bytes, *, idempotent: bool, report: bool = False) -> Response:
