@@ -10,6 +10,7 @@ import pytest
 from functions_region import region_of, write_function
 
 from lab.core.lambda_errors import FunctionNotFound, RequestTooLarge, ServiceUnavailable, TooManyRequests
+from lab.live.functions.environment_pool import STARTING_MAX
 
 COUNTER = """
     import os, time
@@ -334,5 +335,24 @@ def test_a_closed_region_refuses(tmp_path: Path) -> None:
             pass
         with pytest.raises(ServiceUnavailable):
             await region.call()
+
+    asyncio.run(scenario())
+
+
+def test_a_burst_of_first_calls_starts_few_runtimes_at_once_and_is_served_by_them(tmp_path: Path) -> None:
+    source = """
+        import time
+
+        time.sleep(0.2)
+
+        def handler(event, context):
+            return event
+    """
+
+    async def scenario() -> None:
+        async with region_of(tmp_path, [write_function(tmp_path, source)]) as region:
+            assert sorted(await asyncio.gather(*(region.call(n) for n in range(40)))) == list(range(40))
+            starts = [line for line in region.lines() if line.startswith("INIT_START")]
+            assert len(starts) <= 2 * STARTING_MAX
 
     asyncio.run(scenario())

@@ -32,6 +32,8 @@ from lab.live.functions.runtime_api import RuntimeConnection
 from lab.live.functions.runtime_process import RuntimeProcess
 
 INIT_LIMIT_MS = 10_000
+INIT_LIMIT_FLOOR_S = 5.0
+"""However fast the lab runs. A start-up that is killed for being late starts again, and a busy machine gets busier."""
 MEMORY_SAMPLE_S = 1.0
 UNHANDLED = "Unhandled"
 
@@ -62,9 +64,10 @@ class EnvironmentStatus:
 class Environment:
     """One environment of one function.
 
-    `begin` gives it an event when it is free; `on_free` is called when it is free again. `on_log(stream, time_ms,
-    lines)` gets every line. After a crash or a timeout the environment has no process: it starts another with the
-    next event, with the same TMPDIR and log stream, as AWS resets an environment.
+    `begin` gives it an event when it is free; `on_free` is called when it is free again, `on_ready` when its runtime
+    has come up with an event to handle. `on_log(stream, time_ms, lines)` gets every line. After a crash or a timeout
+    the environment has no process: it starts another with the next event, with the same TMPDIR and log stream, as AWS
+    resets an environment.
     """
 
     def __init__(
@@ -74,12 +77,13 @@ class Environment:
         *,
         rng: random.Random,
         on_free: Callable[[Environment], None],
+        on_ready: Callable[[], None],
         on_log: Callable[[str, int, Iterable[str]], None],
     ) -> None:
         """Open its Runtime API. Raises OSError if it cannot listen or make its folder."""
         self.function = function
         self._settings = settings
-        self._on_free, self._on_log = on_free, on_log
+        self._on_free, self._on_ready, self._on_log = on_free, on_ready, on_log
         self._loop = asyncio.get_running_loop()
         today = time.gmtime()
         self.log_stream = log_stream_name(today.tm_year, today.tm_mon, today.tm_mday, rng)
@@ -119,6 +123,11 @@ class Environment:
     def warm(self) -> bool:
         """Whether a runtime waits for an event."""
         return self._waiting is not None
+
+    @property
+    def starting(self) -> bool:
+        """Whether its runtime is coming up."""
+        return self._process is not None and self._phase == "init"
 
     @property
     def handling(self) -> bool:
@@ -187,7 +196,8 @@ class Environment:
         self._init_started = self._loop.time()
         self._ending = [process for process in self._ending if not process.is_gone]
         if self._deadline is None:  # else this is a second try, within the invocation's own time
-            self._arm(self._init_started + self._settings.clock.deadline_s(INIT_LIMIT_MS))
+            limit_s = max(self._settings.clock.deadline_s(INIT_LIMIT_MS), INIT_LIMIT_FLOOR_S)
+            self._arm(self._init_started + limit_s)
             version = ".".join(map(str, sys.version_info[:3]))
             self._log([f"INIT_START Runtime Version: python:{version}"])
         variables = environment_variables(
@@ -416,6 +426,7 @@ class Environment:
                 self._deadline = None
             if self._event is not None:
                 self._send()
+                self._on_ready()
                 return
         self._free()
 

@@ -8,6 +8,7 @@ scale out; how many may wait is the caller's decision (`lab.core.lambda_concurre
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,6 +17,10 @@ from lab.core.function import DEFAULT_MAX_ENVIRONMENTS, Function
 from lab.core.lambda_errors import ServiceUnavailable
 from lab.live.functions.environment import Environment, EnvironmentSettings, EnvironmentStatus
 from lab.live.functions.event import Event
+
+STARTING_MAX = max(2, os.cpu_count() or 1)
+"""So many runtimes of a function come up at once. More would make each other late, and the first one that is up serves
+those who wait sooner than one more start-up would."""
 
 LogCallback = Callable[[str, int, Iterable[str]], None]
 
@@ -105,10 +110,12 @@ class EnvironmentPool:
             if self._events[0].future.done():
                 self._events.popleft()  # the caller left before it was its turn
                 continue
-            if self._idle:
+            if self._idle and (self._idle[-1].warm or not self._enough_start):
                 environment = self._idle.pop()
             elif len(self._events) <= sum(environment.about_to_be_free for environment in self._environments):
                 return  # a caller who calls again at once should not start one more environment
+            elif self._enough_start:
+                return  # the next one that is up, or free, goes on
             elif len(self._environments) < self._environments_max:
                 try:
                     environment = self._open()
@@ -121,9 +128,18 @@ class EnvironmentPool:
                 return
             environment.begin(self._events.popleft())
 
+    @property
+    def _enough_start(self) -> bool:
+        return sum(environment.starting for environment in self._environments) >= STARTING_MAX
+
     def _open(self) -> Environment:
         environment = Environment(
-            self.function, self._settings, rng=self._rng, on_free=self._freed, on_log=self._on_log
+            self.function,
+            self._settings,
+            rng=self._rng,
+            on_free=self._freed,
+            on_ready=self._dispatch,
+            on_log=self._on_log,
         )
         self._environments.append(environment)
         return environment
