@@ -119,7 +119,8 @@ class _Exchange(asyncio.Protocol):
             self.body.set_exception(_BadResponse(reason))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.head.done() and not self.head.exception() and not self._parser.should_keep_alive():
+        answered = self.head.done() and not self.head.cancelled() and self.head.exception() is None
+        if answered and not self._parser.should_keep_alive():
             self._finish_body()  # a body that ends with the connection
         self._fail(CLOSED_EARLY)
 
