@@ -68,7 +68,9 @@ async def load(functions: RegionFunctions, name: str, callers: int, seconds: flo
     return latencies
 
 
-async def measure(topology: Topology, store: DocumentStore, seconds: float) -> list[dict[str, object]]:
+async def measure(
+    topology: Topology, store: DocumentStore, seconds: float, environments_max: int = 2
+) -> list[dict[str, object]]:
     """One row a handler."""
     rows: list[dict[str, object]] = []
     functions = RegionFunctions(
@@ -78,7 +80,7 @@ async def measure(topology: Topology, store: DocumentStore, seconds: float) -> l
         Clock(),
         endpoint_url=f"http://{topology.regions[0].address}:4566",
         logs=NoLogSink(),
-        environments_max=2,
+        environments_max=environments_max,
     )
     await functions.start()
     try:

@@ -1,0 +1,208 @@
+"""Requests per second from a socket to a handler and back: the lab's front, the environments alone, and MiniStack.
+
+    .venv/bin/python benchmarks/http_path.py [--seconds 4] [--block 127.60]
+
+In one run and with one load generator (8 keep-alive connections, or one): HTTP through front, API Gateway's data
+plane and functions of a lab; the same environments driven directly through the Runtime API, in process; MiniStack's
+own REST API and Lambda. Exits 1 if a bound is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import functions_direct
+from figures import Figure, print_figures
+
+from lab.core.function import DEFAULT_MAX_ENVIRONMENTS
+
+HERE = Path(__file__).parent
+REGION = "us-east-1"
+CONNECTIONS = 8
+HANDLERS = {
+    "silent": "def handler(event, context):\n    return {'statusCode': 200, 'body': 'ok'}\n",
+    "printing": "def handler(event, context):\n    print('a line')\n    return {'statusCode': 200, 'body': 'ok'}\n",
+    "table": (
+        "import boto3\n"
+        "client = boto3.client('dynamodb')\n"
+        "def handler(event, context):\n"
+        "    key = {'id': {'S': context.aws_request_id}}\n"
+        "    client.put_item(TableName='things', Item={**key, 'value': {'S': 'x'}})\n"
+        "    client.get_item(TableName='things', Key=key)\n"
+        "    return {'statusCode': 200, 'body': 'ok'}\n"
+    ),
+}
+LAB_TOML = 'regions = ["us-east-1", "us-west-2"]\nhandlers = "handlers"\n' + "".join(
+    f'[[functions]]\nname = "{name}"\nfolder = "{name}"\nhandler = "app.handler"\nroutes = ["GET /{name}"]\n'
+    "timeout_s = 10\n"
+    for name in HANDLERS
+)
+
+
+def load(address: str, port: int, host: str, path: str, connections: int, seconds: float) -> dict[str, Any]:
+    """What the load generator, in a process of its own, saw. Any status but 200 ends the benchmark."""
+    command = [HERE / "load_generator.py", address, port, host, "GET", path, connections, seconds]
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=True, timeout=90)
+    seen: dict[str, Any] = json.loads(done.stdout)
+    if set(seen["statuses"]) != {"200"}:
+        raise SystemExit(f"{host}{path} answered {seen['statuses']}")
+    return seen
+
+
+@contextmanager
+def lab(block: str, folder: Path) -> Iterator[str]:
+    """A lab of the handlers above; gives the address of its first region's front."""
+    for name, source in HANDLERS.items():
+        (folder / "handlers" / name).mkdir(parents=True)
+        (folder / "handlers" / name / "app.py").write_text(source)
+    (folder / "lab.toml").write_text(LAB_TOML + '[[tables]]\nname = "things"\nkey = { id = "S" }\n')
+    executable = Path(sys.executable).with_name("lab")
+    subprocess.run([executable, "up", "--detach", "--block", block], cwd=folder, check=True, capture_output=True)
+    try:
+        yield f"{block}.1.1"
+    finally:
+        subprocess.run([executable, "down"], cwd=folder, check=True, capture_output=True)
+
+
+@contextmanager
+def ministack(port: int, folder: Path) -> Iterator[dict[str, str]]:
+    """MiniStack alone with the same handlers; gives the path of each one's REST API."""
+    endpoint = f"http://127.0.0.1:{port}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "TMPDIR": str(folder),
+        "STATE_DIR": str(folder / "state"),
+        "HOME": str(folder),
+    }
+    command = [sys.executable, "-m", "ministack"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        access = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
+        clients = {n: boto3.client(n, endpoint_url=endpoint, **access) for n in ("lambda", "apigateway", "dynamodb")}
+        wait_for_port(port)
+        clients["dynamodb"].create_table(
+            TableName="things",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield {name: rest_path(clients, name, endpoint) for name in HANDLERS}
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_for_port(port: int) -> None:
+    """Until something accepts connections there, at most 20 s."""
+    import socket
+
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def rest_path(clients: dict[str, Any], name: str, endpoint: str) -> str:
+    """Deploy one handler behind a REST API of MiniStack; the path to call it by."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("app.py", HANDLERS[name])
+    arn = clients["lambda"].create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/x",
+        Handler="app.handler",
+        Code={"ZipFile": packed.getvalue()},
+        Timeout=10,
+        Environment={"Variables": {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": REGION}},
+    )["FunctionArn"]
+    gateway = clients["apigateway"]
+    api = gateway.create_rest_api(name=name)["id"]
+    root = gateway.get_resources(restApiId=api)["items"][0]["id"]
+    resource = gateway.create_resource(restApiId=api, parentId=root, pathPart=name)["id"]
+    method = {"restApiId": api, "resourceId": resource, "httpMethod": "GET"}
+    gateway.put_method(**method, authorizationType="NONE")
+    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{arn}/invocations"
+    gateway.put_integration(**method, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    gateway.create_deployment(restApiId=api, stageName="prod")
+    return f"/restapis/{api}/prod/_user_request_/{name}"
+
+
+def direct(block: str, seconds: float) -> dict[str, float]:
+    """Invocations per second of the environments alone, by handler, with as many callers as there are connections."""
+    functions_direct.HANDLERS = {name: HANDLERS[name] for name in ("silent", "printing")}
+    with functions_direct.prepared(block) as (topology, store):
+        rows = asyncio.run(
+            functions_direct.measure(topology, store, seconds, environments_max=DEFAULT_MAX_ENVIRONMENTS)
+        )
+    return {str(row["handler"]): float(str(row["eight_callers_per_s"])) for row in rows}
+
+
+def main() -> int:
+    """Measure all three, print, and say whether the bounds were met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--block", default="127.60")
+    options = parser.parse_args()
+    through: dict[str, dict[str, Any]] = {}
+    beside: dict[str, dict[str, Any]] = {}
+    one: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="lab-bench-") as name, lab(options.block, Path(name)) as address:
+        for handler in HANDLERS:
+            load(address, 8080, "api.lab.test", f"/{handler}", CONNECTIONS, 0.5)
+            through[handler] = load(address, 8080, "api.lab.test", f"/{handler}", CONNECTIONS, options.seconds)
+            one[handler] = load(address, 8080, "api.lab.test", f"/{handler}", 1, options.seconds / 2)
+    alone = direct(options.block, options.seconds)
+    with tempfile.TemporaryDirectory(prefix="lab-bench-") as name, ministack(14_566, Path(name)) as paths:
+        for handler, path in paths.items():
+            load("127.0.0.1", 14_566, "127.0.0.1", path, CONNECTIONS, 0.5)
+            beside[handler] = load("127.0.0.1", 14_566, "127.0.0.1", path, CONNECTIONS, options.seconds)
+    figures = []
+    for handler, seen in through.items():
+        figures += [
+            Figure(f"{handler}: through the front", seen["requests_per_s"], "/s"),
+            Figure(f"{handler}: one connection, p50", one[handler]["p50_ms"], "ms"),
+            Figure(f"{handler}: one connection, p99", one[handler]["p99_ms"], "ms"),
+            Figure(f"{handler}: MiniStack", beside[handler]["requests_per_s"], "/s"),
+        ]
+        if handler in alone:
+            figures.append(Figure(f"{handler}: environments alone", alone[handler], "/s"))
+    rates = {handler: seen["requests_per_s"] for handler, seen in through.items()}
+    figures += [
+        Figure(
+            "silent: through the front / environments alone", rates["silent"] / alone["silent"], "x", 0.6, "at least"
+        ),
+        Figure("silent: lab / MiniStack", rates["silent"] / beside["silent"]["requests_per_s"], "x", 20, "at least"),
+        Figure(
+            "printing: lab / MiniStack", rates["printing"] / beside["printing"]["requests_per_s"], "x", 3, "at least"
+        ),
+        Figure("table: lab / MiniStack", rates["table"] / beside["table"]["requests_per_s"], "x"),
+    ]
+    return print_figures(f"{CONNECTIONS} connections unless said otherwise, {options.seconds:g} s each", figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
