@@ -169,11 +169,10 @@ class TargetGroup:
 
 @dataclass(frozen=True)
 class LoadBalancers:
-    """The document `load_balancers`: those of all regions. `certificates` maps an ARN to the names it is for."""
+    """The document `load_balancers`: those of all regions."""
 
     load_balancers: tuple[LoadBalancer, ...] = ()
     target_groups: tuple[TargetGroup, ...] = ()
-    certificates: dict[str, str] = field(default_factory=dict)
 
     def of_region(self, region: str) -> tuple[LoadBalancer, ...]:
         return tuple(balancer for balancer in self.load_balancers if balancer.region == region)

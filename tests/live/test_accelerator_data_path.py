@@ -47,17 +47,20 @@ class Backend:
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        try:
             preface = proxy_protocol.parse(await reader.readexactly(28))
             assert preface is not None and preface.source is not None
             while line := await reader.readline():
-                if line == b"close\n":
-                    break
                 writer.write(f"{self.name} {preface.source[0]} ".encode() + line)
                 await writer.drain()
             writer.write(b"bye\n")
             await writer.drain()
-        writer.close()
+            writer.close()
+        except (OSError, asyncio.IncompleteReadError):
+            return
+        finally:
+            if not writer.is_closing():
+                writer.transport.abort()
 
 
 class World:

@@ -1,0 +1,342 @@
+"""The Application Load Balancers of one region: they listen, check their targets, answer and log.
+
+It follows the documents `load_balancers`, `functions`, `zones`, `accelerators` and `faults`. A load balancer has an
+address of its own; while its region is down it refuses connections, while the region hangs nothing comes back.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/introduction.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.core.accelerator import Accelerators
+from lab.core.alb_access_log import AccessLogEntry
+from lab.core.alb_health import TargetHealth
+from lab.core.alb_hosts import KnownHosts, known_hosts
+from lab.core.alb_response import Answer, own_answer
+from lab.core.faults import FaultSet, RegionCondition
+from lab.core.load_balancer import LoadBalancer, LoadBalancerListener, LoadBalancers, Target, TargetGroup
+from lab.core.topology import Topology
+from lab.core.zone import Zones
+from lab.errors import EnvironmentFailure
+from lab.live.clock import Clock, now_ms
+from lab.live.documents import DocumentStore
+from lab.live.load_balancer.access_log import AccessLogs
+from lab.live.load_balancer.answering import DEFAULT_IDLE_TIMEOUT_S, Answering
+from lab.live.load_balancer.exchange import AlbRequest, Trail
+from lab.live.load_balancer.health_checks import HealthChecks
+from lab.live.load_balancer.listening_port import Answered, ListeningPort
+from lab.live.load_balancer.targets import Invoker, Targets
+
+if TYPE_CHECKING:
+    from lab.live.load_balancer.certificates import ServerContexts
+
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A load balancer's listener with what is needed to answer at it."""
+
+    balancer: LoadBalancer
+    listener: LoadBalancerListener
+    hosts: KnownHosts
+
+
+def _to_stderr(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+class RegionLoadBalancers:
+    """All load balancers of one region. `functions` is the region's Lambda.
+
+    `record(kind, detail)` hears of health flips, for the history.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        region: str,
+        store: DocumentStore,
+        clock: Clock,
+        functions: Invoker,
+        *,
+        log: Callable[[str], None] = _to_stderr,
+        record: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.region = region
+        self._topology, self._store, self._clock, self._log, self._record = topology, store, clock, log, record
+        self._rng = random.Random(f"{topology.seed}:load-balancers:{region}")
+        self._targets = Targets(region, store, clock, functions)
+        self._health = HealthChecks(region, store, clock, self._targets, self._target_changed)
+        self._answering = Answering(self._targets, self._health, clock, self._rng)
+        self._access_logs = AccessLogs(Path(topology.state_dir) / "logs" / "load-balancers" / region, log)
+        self._ports: dict[Key, ListeningPort] = {}
+        self._sites: dict[Key, _Site] = {}
+        self._groups: dict[str, TargetGroup] = {}
+        self._problems: dict[Key, str] = {}
+        self._watchers: list[Callable[[], None]] = []
+        self._condition: RegionCondition = "up"
+        self._changes = asyncio.Lock()
+        self._applying: set[asyncio.Task[None]] = set()
+        self._started = False
+
+    # life
+
+    async def start(self) -> None:
+        """Listen at all published listeners. An address that is in use is a problem in `status`, not an error."""
+        self._started = True
+        for cls in (LoadBalancers, FaultSet, Zones, Accelerators):
+            self._store.watch(cls, self._changed)
+        self._read()
+        await self._open_and_close()
+
+    async def close(self) -> None:
+        """Stop everything."""
+        self._started = False
+        await self._health.close()
+        for task in list(self._applying):
+            task.cancel()
+        await asyncio.gather(*self._applying, return_exceptions=True)
+        for port in self._ports.values():
+            await port.close()
+        self._ports.clear()
+        self._targets.close()
+        self._access_logs.flush()
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call back whenever the verdict on a load balancer may have changed."""
+        self._watchers.append(callback)
+
+    def _changed(self) -> None:
+        if not self._started:
+            return
+        self._read()
+        task = asyncio.get_running_loop().create_task(self._open_and_close())
+        self._applying.add(task)
+        task.add_done_callback(self._applying.discard)
+
+    async def settled(self) -> None:
+        """Wait until the published listeners are open."""
+        while self._applying:
+            await asyncio.gather(*self._applying, return_exceptions=True)
+
+    def _read(self) -> None:
+        """Take the documents; what needs no socket changes is in effect when this returns."""
+        published = self._store.get(LoadBalancers)
+        self._condition = self._store.get(FaultSet).region_condition(self.region)
+        self._groups = {group.arn: group for group in published.target_groups}
+        zones, accelerators = self._store.get(Zones), self._store.get(Accelerators)
+        self._sites = {
+            (balancer.address, self._topology.listening_port(listener.port)): _Site(
+                balancer, listener, known_hosts(balancer, zones, accelerators, self._topology.domain)
+            )
+            for balancer in published.of_region(self.region)
+            for listener in balancer.listeners
+        }
+        self._health.apply()
+        for key, port in self._ports.items():
+            port.hang(self._condition == "hang")
+            if (site := self._sites.get(key)) is not None:
+                port.idle_s = self._idle_s(site.balancer)
+        self._tell()
+
+    def _idle_s(self, balancer: LoadBalancer) -> float:
+        idle_s = float(balancer.attributes.get("idle_timeout.timeout_seconds", DEFAULT_IDLE_TIMEOUT_S))
+        return self._clock.deadline_s(idle_s * 1000)
+
+    async def _open_and_close(self) -> None:
+        async with self._changes:
+            wanted = {} if self._condition == "down" else dict(self._sites)
+            for key in [key for key in self._ports if key not in wanted or self._is_other_kind(key)]:
+                await self._ports.pop(key).close()
+            self._problems = {key: text for key, text in self._problems.items() if key in wanted}
+            for key, site in wanted.items():
+                if key not in self._ports:
+                    await self._open(key, site)
+
+    def _is_other_kind(self, key: Key) -> bool:
+        return self._ports[key].secure != (self._sites[key].listener.protocol == "HTTPS")
+
+    async def _open(self, key: Key, site: _Site) -> None:
+        port = ListeningPort(*key, site.listener.port, self._respond, secure=site.listener.protocol == "HTTPS")
+        port.hanging = self._condition == "hang"
+        port.idle_s = self._idle_s(site.balancer)
+        try:
+            if port.secure:
+                port.contexts = self._tls(key, site)
+            await port.open()
+        except EnvironmentFailure as error:
+            self._problems[key] = str(error)
+            self._log(f"load balancer {site.balancer.name}: {error}")
+        else:
+            self._problems.pop(key, None)
+            self._ports[key] = port
+
+    def _tls(self, key: Key, site: _Site) -> ServerContexts:
+        from lab.live.load_balancer.certificates import CertificateAuthority, ServerContexts  # 10 MB, where TLS is used
+
+        authority = CertificateAuthority(Path(self._topology.state_dir) / "certificates")
+
+        def allows(name: str) -> bool:
+            current = self._sites.get(key)
+            return current is not None and current.hosts.allows(name)
+
+        return ServerContexts(authority, site.balancer.dns_name.lower(), allows)
+
+    # answering
+
+    async def _respond(self, port: ListeningPort, request: AlbRequest) -> Answered:
+        site = self._sites.get((port.address, port.port))
+        if site is None or self._condition == "down":
+            return None
+        if self._condition == "hang":
+            await asyncio.Event().wait()
+        trail = Trail(site.balancer, site.listener)
+        try:
+            answer = await self._faulted(request) or await self._answering.answer(
+                trail, request, self._groups, site.hosts
+            )
+        except asyncio.CancelledError:  # the client has left
+            self._log_access(trail, request, None)
+            raise
+        except Exception as error:  # the edge: a bug must not drop the connection unseen
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"{site.balancer.name}: {request.method} {request.target} failed", "exception": error}
+            )
+            answer = own_answer(500)
+        if self._store.get(FaultSet).region_condition(self.region) == "hang":
+            await asyncio.Event().wait()
+        self._log_access(trail, request, answer)
+        return answer, trail.cookies
+
+    async def _faulted(self, request: AlbRequest) -> Answer | None:
+        """What a fault on this service makes of a request, if there is one."""
+        fault = self._store.get(FaultSet).on_call(self.region, "elasticloadbalancing", None)
+        if fault is None or fault.service is None:
+            return None
+        match fault.effect:
+            case "delay":
+                await self._clock.sleep(fault.delay_ms)
+            case "hang":
+                await asyncio.Event().wait()
+            case "error" if self._rng.random() < fault.probability:
+                code = fault.error_code or ""
+                return own_answer(int(code) if code.isdigit() and 400 <= int(code) <= 599 else 503)
+            case "down":
+                return own_answer(503)
+        return None
+
+    def _log_access(self, trail: Trail, request: AlbRequest, answer: Answer | None) -> None:
+        loop_time = asyncio.get_running_loop().time()
+        sent, back = trail.sent_to_target_s, trail.answered_by_target_s
+        secure = trail.listener.protocol == "HTTPS"
+        cipher, version, name = request.tls or ("-", "-", "-")
+        host = request.header("host") or trail.balancer.dns_name
+        url = request.target if "://" in request.target else (
+            f"{trail.listener.protocol.lower()}://{host.partition(':')[0]}:{trail.listener.port}{request.target}"
+        )  # fmt: skip
+        self._access_logs.add(
+            trail.balancer.name,
+            AccessLogEntry(
+                type="https" if secure else "http",
+                time_ms=now_ms(),
+                balancer_id=trail.balancer.id,
+                client=request.client[0],
+                client_port=request.client[1],
+                target=trail.target,
+                request_processing_s=-1 if sent is None else sent - request.received_s,
+                target_processing_s=-1 if sent is None or back is None else back - sent,
+                response_processing_s=-1 if back is None else loop_time - back,
+                elb_status=460 if answer is None else answer.status,
+                target_status=trail.target_status,
+                received_bytes=request.bytes,
+                sent_bytes=0 if answer is None else len(answer.body) + sum(len(n) + len(v) for n, v in answer.headers),
+                method=request.method,
+                url=url,
+                http_version=request.http_version,
+                user_agent=request.header("user-agent") or "-",
+                target_group_arn=trail.target_group_arn,
+                trace_id=trail.trace_id,
+                created_ms=request.received_ms,
+                domain_name=name,
+                certificate_arn=trail.listener.certificate_arns[0] if trail.listener.certificate_arns else "-",
+                ssl_cipher=cipher,
+                ssl_protocol=version,
+                rule_priority=trail.rule_priority,
+                actions=trail.action,
+                redirect_url=trail.redirect_url,
+                error_reason=(answer.reason if answer else None) or "-",
+            ),
+        )
+        if answer is not None and answer.status >= 500 and trail.why:
+            self._log(f"load balancer {trail.balancer.name}: {request.method} {url}: {answer.status}: {trail.why}")
+
+    # health
+
+    def _target_changed(self, group: TargetGroup, target: Target, health: TargetHealth) -> None:
+        text = f"target {target.id} of {group.name} is {health.state}"
+        self._log(f"{self.region}: {text}{f' ({health.description})' if health.description else ''}")
+        if self._record is not None:
+            detail = {"target_group": group.name, "target": target.id, "state": health.state, "reason": health.reason}
+            self._record("target_health", detail)
+        self._tell()
+
+    def _tell(self) -> None:
+        for callback in self._watchers:
+            callback()
+
+    def balancer(self, arn: str) -> LoadBalancer | None:
+        """The load balancer with this ARN, if it is in this region."""
+        balancers = self._store.get(LoadBalancers).of_region(self.region)
+        return next((balancer for balancer in balancers if balancer.arn == arn), None)
+
+    def verdict(self, arn: str) -> bool | None:
+        """Whether a load balancer is healthy to Route 53 and Global Accelerator; None while that is not known.
+
+        False for one that does not exist.
+        """
+        balancer = self.balancer(arn)
+        return False if balancer is None else self._health.verdict(balancer)
+
+    def target_health(self, group_arn: str) -> list[dict[str, Any]]:
+        """The targets of a group with their states, as DescribeTargetHealth tells them. Raises KeyError."""
+        group = self._groups[group_arn]
+        lab_ms, speed = self._health.lab_ms(), self._clock.speed
+        return [
+            {
+                "id": target.id,
+                "port": target.port,
+                "state": health.state,
+                "reason": health.reason,
+                "description": health.description,
+                "since_ms": now_ms() - int((lab_ms - health.since_ms) / speed) if health.since_ms else None,
+            }
+            for target, health in self._health.targets_of(group)
+        ]
+
+    def status(self) -> dict[str, Any]:
+        """The load balancers with their verdicts and open connections, for `lab status`."""
+        return {
+            "load_balancers": [
+                {
+                    "name": balancer.name,
+                    "arn": balancer.arn,
+                    "dns_name": balancer.dns_name,
+                    "address": balancer.address,
+                    "healthy": self._health.verdict(balancer),
+                    "listeners": [f"{listener.protocol}:{listener.port}" for listener in balancer.listeners],
+                    "open_connections": sum(
+                        len(port.connections) for key, port in self._ports.items() if key[0] == balancer.address
+                    ),
+                }
+                for balancer in self._store.get(LoadBalancers).of_region(self.region)
+            ],
+            "problems": sorted(self._problems.values()),
+        }
