@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 DEADLINE_FLOOR_S = 1.0
 """A deadline on real work is divided by the speed but is never shorter than this."""
+HANDLER_FLOOR_S = 3.0
+"""The same for users' handlers: what is late on a busy machine and killed for it starts again, and makes it busier."""
 
 
 def now_ms() -> int:
@@ -25,10 +27,10 @@ class Clock:
         """Real seconds that a wait of so many lab milliseconds takes."""
         return lab_ms / 1000.0 / self.speed
 
-    def deadline_s(self, lab_ms: float) -> float:
+    def deadline_s(self, lab_ms: float, *, floor_s: float = DEADLINE_FLOOR_S) -> float:
         """Real seconds that real work limited to so many lab milliseconds may take."""
         real = lab_ms / 1000.0
-        return min(real, max(real / self.speed, DEADLINE_FLOOR_S))
+        return min(real, max(real / self.speed, floor_s))
 
     async def sleep(self, lab_ms: float) -> None:
         """Wait for so many lab milliseconds."""

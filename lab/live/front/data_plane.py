@@ -41,7 +41,7 @@ from lab.core.function import Function, Functions
 from lab.core.lambda_errors import InvokeError, RequestTooLarge, TooManyRequests
 from lab.core.rest_api import RestApis
 from lab.core.topology import Topology
-from lab.live.clock import Clock, now_ms
+from lab.live.clock import HANDLER_FLOOR_S, Clock, now_ms
 from lab.live.documents import DocumentStore
 from lab.live.front.injected_fault import InjectedFaults
 from lab.live.functions import Invocation
@@ -199,7 +199,7 @@ class DataPlane:
             return Response(200)
 
         try:
-            async with asyncio.timeout(self._clock.deadline_s(match.method.timeout_ms)):
+            async with asyncio.timeout(self._clock.deadline_s(match.method.timeout_ms, floor_s=HANDLER_FLOOR_S)):
                 done = await self._faults.around("lambda", "Invoke", call, lambda _: Response(500))
                 if done is None:
                     await asyncio.get_running_loop().create_future()  # hangs until the integration's time is over

@@ -25,7 +25,7 @@ from lab.core.function import Function
 from lab.core.lambda_environment import environment_variables
 from lab.core.lambda_log import end_line, init_report_line, log_stream_name, report_line, start_line
 from lab.core.lambda_payload import MAX_RESPONSE_BYTES
-from lab.live.clock import Clock, now_ms
+from lab.live.clock import HANDLER_FLOOR_S, Clock, now_ms
 from lab.live.functions import runtime_api
 from lab.live.functions.event import Event, Outcome
 from lab.live.functions.runtime_api import RuntimeConnection
@@ -95,7 +95,7 @@ class Environment:
         self._runtime_api = f"{settings.address}:{self._listener.getsockname()[1]}"
         self.host = self._runtime_api.encode()
         self.max_body_bytes = MAX_RESPONSE_BYTES
-        self._timeout_s = settings.clock.deadline_s(function.timeout_s * 1000)
+        self._timeout_s = settings.clock.deadline_s(function.timeout_s * 1000, floor_s=HANDLER_FLOOR_S)
         self._connections: set[RuntimeConnection] = set()
         self._accepting: set[asyncio.Task[object]] = set()
         self._process: RuntimeProcess | None = None
