@@ -32,6 +32,7 @@ class PlaceRecord:
 
     `recovered_ms` is the end of the first success after the place's last failure of the outage: from then on it was
     served without a miss. It is `fault_ms` for a place that never failed, and None for one that never recovered.
+    `unexpected` are the requests that failed before the fault or after the heal.
     """
 
     place: str
@@ -44,6 +45,7 @@ class PlaceRecord:
     region_before: str | None
     region_during: str | None
     region_after: str | None
+    unexpected: tuple[Operation, ...] = ()
 
     def recovery_time_ms(self, fault_ms: int) -> int | None:
         """From the fault to the moment after which every request was served."""
@@ -80,6 +82,7 @@ def _record(history: History, place: str, fault_ms: int, healed_ms: int) -> Plac
         _last_region(steady),
         _last_region(outage),
         _last_region(after),
+        tuple(op for op in (*steady, *after) if op.outcome != "ok"),
     )
 
 
@@ -136,6 +139,7 @@ def steady_before_the_fault(records: tuple[PlaceRecord, ...]) -> Finding:
         for record in records
         if record.steady.ok < record.steady.attempts
     ]
+    wrong += _told(records, wrong)
     total = sum(record.steady.attempts for record in records)
     return judged(name, wrong, good=f"{total} requests, all answered", bad="requests failed before the fault")
 
@@ -155,9 +159,22 @@ def traffic_returned(records: tuple[PlaceRecord, ...]) -> Finding:
         for record in records
         if record.after_heal.ok < record.after_heal.attempts
     ]
+    wrong += _told(records, wrong)
     return judged(
         name,
         wrong,
         good=f"{sum(record.after_heal.attempts for record in records)} requests after the heal, all answered",
         bad="the heal was not clean",
     )
+
+
+def _told(records: tuple[PlaceRecord, ...], wrong: list[str]) -> list[str]:
+    """What the requests met that should not have failed, if any did."""
+    if not wrong:
+        return []
+    return [
+        f"{op.action} from {op.client} to {op.region}: {op.status or 'no answer'} "
+        f"after {op.ended_ms - op.begun_ms} ms {op.detail}"
+        for record in records
+        for op in record.unexpected[:3]
+    ]

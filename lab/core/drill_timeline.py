@@ -56,10 +56,13 @@ def timeline(history: History, records: tuple[PlaceRecord, ...], zero_ms: int) -
 
 
 def _moment(event: Event, zero_ms: int) -> Moment:
+    return Moment(event.time_ms - zero_ms, event.time_ms, event.kind, event_text(event), event.region, event.place)
+
+
+def event_text(event: Event) -> str:
+    """An event in words: what happened, to whom, and what is known of it."""
     text = WORDS.get(event.kind, event.kind)
     subject = ", ".join(part for part in (event.place, event.region) if part)
     if subject:
         text = f"{text} ({subject})"
-    if event.detail:
-        text = f"{text}: {event.detail}"
-    return Moment(event.time_ms - zero_ms, event.time_ms, event.kind, text, event.region, event.place)
+    return f"{text}: {event.detail}" if event.detail else text

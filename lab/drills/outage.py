@@ -40,7 +40,7 @@ ROUTE = "/feedback"
 ALIAS_TTL_S = 60
 """The TTL of an alias to a regional API."""
 CLIENT_TIMEOUT_MS = 5000
-CLIENT_TIMEOUT_FLOOR_MS = 2000
+CLIENT_TIMEOUT_FLOOR_MS = 3500
 CHECK_ANSWER_LIMIT_MS = 2000
 """A health check waits so long for an answer once it is connected."""
 STEADY_MS = 1500
