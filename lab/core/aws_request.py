@@ -46,7 +46,10 @@ class BadSignature(ValueError):
 
 @dataclass(frozen=True)
 class Scope:
-    """Whom a request is signed for. `service` is the signing name: `dynamodb`, `s3`, `monitoring`, ..."""
+    """Whom a request is signed for. `service` is the signing name: `dynamodb`, `s3`, `monitoring`, ...
+
+    `region` is empty for S3's presigned URLs of Signature Version 2, which boto3 still makes: they name none.
+    """
 
     service: str
     region: str
@@ -69,6 +72,8 @@ def scope_of(headers: Headers, query: str) -> Scope | None:
     """
     authorizations = [value for name, value in headers if name.lower() == "authorization"]
     presigned = "X-Amz-Credential=" in query or "X-Amz-Signature=" in query
+    if not authorizations and "AWSAccessKeyId=" in query and "Signature=" in query:
+        return Scope("s3", "", parse_qs(query).get("AWSAccessKeyId", [""])[0], presigned=True)
     if not authorizations:
         return _presigned_scope(query) if presigned else None
     if presigned or len(authorizations) > 1:

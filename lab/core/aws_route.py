@@ -79,17 +79,18 @@ def path_form(path: str) -> PathForm | None:
 def route(scope: Scope, here: str, regions: Sequence[str], headers: Headers) -> Route:
     """Where a signed request goes. `regions` are all of the lab."""
     target = target_of(headers)
+    region = scope.region or here
     if scope.service in GLOBAL_SERVICES:
         return ToControl(scope.service, spared=True)
-    if scope.region not in regions:
+    if region not in regions:
         return AwsError(
             "UnrecognizedClientException" if scope.service != "s3" else "AuthorizationHeaderMalformed",
             f"The region {scope.region!r} is not in this lab, which has {', '.join(regions)}: sign for one of these, "
             "or start the lab with it (`lab up --regions`).",
             400,
         )
-    if scope.region != here:
-        return ToRegion(scope.region)
+    if region != here:
+        return ToRegion(region)
     if target is not None and TARGET_SERVICES.get(target[0], scope.service) != scope.service:
         return AwsError(
             "InvalidSignatureException",

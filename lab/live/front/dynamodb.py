@@ -10,18 +10,24 @@ from typing import Any
 
 import orjson
 
-from lab.core.dynamodb_write import WRITES, tables_named, writes
+from lab.core.aws_error import AwsError
+from lab.core.dynamodb_write import STATEMENT_WRITES, WRITES, tables_named, writes
 from lab.core.table import GlobalTable, Tables
 from lab.engines import capabilities
 from lab.live.clock import now_ms
 from lab.live.documents import DocumentStore
-from lab.live.front.engine_calls import EngineCalls
+from lab.live.front.engine_calls import EngineCalls, EngineFailed
 from lab.live.front.wake import Waker
 from lab.live.http_server import Request, Response
 from lab.live.journal import Journal
 
 STREAMS_PREFIX = "DynamoDBStreams_20120810"
 PREFIX = "DynamoDB_20120810"
+PARTIQL_UNREPLICATED = AwsError(
+    "ValidationException",
+    "PartiQL does not write to tables with replicas in this lab: the engine leaves such writes out of the table's "
+    "stream. Use PutItem, UpdateItem, DeleteItem, BatchWriteItem or TransactWriteItems.",
+)
 
 
 class DynamoDb:
@@ -72,6 +78,8 @@ class DynamoDb:
         if not isinstance(parsed, dict):  # the engine has the words for it
             return _clean(await self._engine.dynamodb(target, request.body, idempotent=True))
         tables = tables_named(operation, parsed)
+        if operation in STATEMENT_WRITES and any(table in self._global for table in tables):
+            raise EngineFailed(PARTIQL_UNREPLICATED)
         for table in tables:
             if table not in self._schemas:
                 await self._learn(table)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from lab.core.aws_error import AwsError
-from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_client import Address, CallFailed, HttpClient
 from lab.live.http_server import Headers, Request, Response
 
 CALL_TIMEOUT_S = 60.0
@@ -34,7 +34,7 @@ _ENGINES_OWN = (
 
 
 class EngineFailed(Exception):
-    """The engine has not answered; `error` is what the user is told."""
+    """The engine has not answered, or cannot be asked this; `error` is what the user is told."""
 
     def __init__(self, error: AwsError) -> None:
         super().__init__(error.message)
@@ -42,12 +42,12 @@ class EngineFailed(Exception):
 
 
 class EngineCalls:
-    """Calls to one region's engine at a Unix socket. `host` is the Host that it sees unless a request keeps its own."""
+    """Calls to one region's engine. `host` is the Host that it sees unless a request keeps its own."""
 
-    def __init__(self, socket_path: str, host: str) -> None:
+    def __init__(self, address: Address, host: str) -> None:
         self._host = host
-        self._dynamodb = HttpClient(UnixAddress(socket_path), limit=64)
-        self._others = HttpClient(UnixAddress(socket_path), limit=256)
+        self._dynamodb = HttpClient(address, limit=64)
+        self._others = HttpClient(address, limit=256)
 
     async def forward(self, request: Request, *, keep_host: bool = False, idempotent: bool = False) -> Response:
         """Pass a request on as it is, without the lab's own headers, and its answer back. Raises EngineFailed."""
