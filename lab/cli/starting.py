@@ -37,14 +37,33 @@ class StartFailed(LabError):
         self.exit_status = status
 
 
-def stop_on_signals() -> None:
-    """From now on SIGTERM, SIGHUP and SIGINT raise Stopped."""
+class SignalGate:
+    """From its making on SIGTERM, SIGHUP and SIGINT raise Stopped; within `held` only at its end.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped
+    What is being made while a signal comes must be known before it can be undone.
+    """
 
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, stop)
+    def __init__(self) -> None:
+        self._held = False
+        self._came = False
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._came = True
+        if not self._held:
+            raise Stopped
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no signal interrupt the block."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._came:
+            raise Stopped
 
 
 def ignore_signals() -> None:

@@ -13,7 +13,7 @@ import click
 from lab.cli import BEGAN
 from lab.cli.preparing import prepare
 from lab.cli.project import Project
-from lab.cli.starting import Starting, Stopped, ignore_signals, stop_on_signals
+from lab.cli.starting import SignalGate, Starting, Stopped, ignore_signals
 from lab.config.settings import load_settings, make_plan, override
 
 
@@ -37,13 +37,14 @@ def up(
     """Start the lab, deploy the handlers, prove that all works, and show where everything is."""
     settings = load_settings(project.folder)
     settings = override(settings, regions=regions, block=block, speed=speed, handlers=handlers)
-    stop_on_signals()
+    gate = SignalGate()
     lab: Starting | None = None
     left = False
     try:
         plan = make_plan(settings)
-        topology, dead = prepare(settings, plan)
-        lab = Starting(topology, detach=detach)
+        with gate.held():
+            topology, dead = prepare(settings, plan)
+            lab = Starting(topology, detach=detach)
         from lab.report import Progress, describe_lab, print_json, print_lab  # rich, while the engines start
 
         with Progress(shown=not as_json, began_s=BEGAN) as progress:

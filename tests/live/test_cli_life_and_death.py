@@ -1,0 +1,151 @@
+"""Starting and ending a real lab in every way: Ctrl-C, signals, kills, a failed start; nothing is ever left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cli_lab import START_LIMIT_S, CliLab, eventually, make_lab
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[CliLab]:
+    made = make_lab(tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(made.temporary, ignore_errors=True)
+
+
+def wait_for_table(process: subprocess.Popen[str]) -> str:
+    """Read stdout until the lab is ready."""
+    assert process.stdout is not None
+    text = ""
+    while "Press Ctrl-C to stop" not in text:
+        line = process.stdout.readline()
+        assert line, f"lab up ended: {text}{process.stderr.read() if process.stderr else ''}"
+        text += line
+    return text
+
+
+def close(process: subprocess.Popen[str]) -> tuple[str, str]:
+    out, err = process.communicate(timeout=START_LIMIT_S)
+    return out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_and_signals_stop_everything_and_leave_nothing(lab: CliLab, number: signal.Signals) -> None:
+    process = lab.foreground()
+    table = wait_for_table(process)
+    assert f"http://{lab.block}.1.1:4566" in table
+    os.killpg(process.pid, number)  # as the terminal does
+    _, err = close(process)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+    lab.assert_nothing_left()
+
+
+@pytest.mark.parametrize("progress", ["supervisor.log", "instance.json"])
+def test_ctrl_c_while_it_starts_leaves_nothing(lab: CliLab, progress: str) -> None:
+    process = lab.foreground()
+    eventually(lambda: list(lab.state_dir.rglob(progress)), f"no {progress}")
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = close(process)
+    assert "Traceback" not in err
+    lab.assert_nothing_left()
+
+
+def test_a_command_line_that_is_killed_takes_the_lab_with_it(lab: CliLab) -> None:
+    process = lab.foreground()
+    wait_for_table(process)
+    process.kill()
+    close(process)
+    lab.assert_nothing_left()
+
+
+def test_a_supervisor_that_is_killed_takes_all_parts_with_it_and_the_next_up_cleans(lab: CliLab) -> None:
+    pid = lab.up()["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not lab.pids(), lambda: f"left: {lab.pids()}")
+    assert lab.listening() == []
+    assert "died without cleaning up" in lab.run("status").err
+    process = lab.foreground()
+    wait_for_table(process)
+    process.terminate()
+    _, err = close(process)
+    assert f"cleared away what a lab that died (pid {pid}) had left" in err
+    lab.assert_nothing_left()
+
+
+def test_down_stops_a_lab_in_the_foreground_too(lab: CliLab) -> None:
+    process = lab.foreground()
+    wait_for_table(process)
+    assert lab.run("down").status == 0
+    _, err = close(process)
+    assert process.returncode == 0
+    assert "the lab was stopped" in err
+    lab.assert_nothing_left()
+
+
+def test_parts_that_are_killed_come_back_and_the_lab_works_on(lab: CliLab) -> None:
+    lab.up("--speed", "30")
+    for name in ("edge", "replicator", "control", "engine-us-west-2"):
+        before = {part["part"]: part for part in lab.json("status")["parts"]}[name]
+        os.kill(before["pid"], signal.SIGKILL)
+        eventually(lambda name=name, before=before: _is_new(lab, name, before["pid"]), f"{name} did not come back")  # type: ignore[misc]
+    eventually(lambda: _feedback_everywhere(lab), "the lab does not work any more", 30)
+
+
+def _is_new(lab: CliLab, name: str, pid: int) -> bool:
+    done = lab.run("status", "--json")
+    import json
+
+    parts = {part["part"]: part for part in json.loads(done.out)["parts"]} if done.out else {}
+    return name in parts and parts[name]["state"] == "up" and parts[name]["pid"] != pid
+
+
+def _feedback_everywhere(lab: CliLab) -> bool:
+    import json
+
+    written = lab.run("curl", "--json", "--from", "dublin", "-X", "POST", "http://api.lab.test/feedback")
+    answer = json.loads(written.out)
+    if answer.get("status") != 201:
+        return False
+    item = json.loads(answer["body"])["feedback_id"]
+    read = json.loads(lab.run("curl", "--json", "--from", "tokyo", f"http://api.lab.test/feedback/{item}").out)
+    return bool(read.get("status") == 200 and read["region"] == "us-west-2")
+
+
+def test_a_handler_that_does_not_import_fails_the_start_and_leaves_nothing(lab: CliLab) -> None:
+    folder = lab.folder / "mine" / "feedback"
+    folder.mkdir(parents=True)
+    (folder / "app.py").write_text("import no_such_library\n")
+    done = lab.run("up", "--block", lab.block, "--handlers", "mine")
+    assert done.status == 2
+    assert "ModuleNotFoundError: No module named 'no_such_library'" in done.err
+    assert "lab/" not in done.err.replace(str(lab.folder), "")
+    lab.assert_nothing_left()
+
+
+def test_three_regions_anywhere_are_started_and_replicate(lab: CliLab) -> None:
+    up = lab.up("--regions", "us-east-1,eu-west-1,ap-northeast-1")
+    assert [region["region"] for region in up["regions"]] == ["us-east-1", "eu-west-1", "ap-northeast-1"]
+    assert len(up["replicated"]) == 6
+    assert lab.json("dig", "api.lab.test", "--from", "tokyo")["record"]["set_identifier"] == "ap-northeast-1"
+    lab.run("down")
+    lab.assert_nothing_left()
+
+
+def test_one_region_is_enough_to_start(lab: CliLab) -> None:
+    up = lab.up("--regions", "eu-central-1")
+    assert (len(up["regions"]), up["replicated"]) == (1, [])
