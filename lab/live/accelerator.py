@@ -77,6 +77,7 @@ class AcceleratorEdge:
         self._listeners: dict[Address, AcceleratorListener] = {}
         self._problems: dict[Address, str] = {}
         self._dropped = 0
+        self._watchers: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._relay: Relay | None = None
 
@@ -146,7 +147,7 @@ class AcceleratorEdge:
             before = health.state
             health.on_verdict(self._endpoints.verdict(endpoint_id), now)
             if health.state != before:
-                self._log(f"accelerator: {endpoint_id} is {health.state.lower()}")
+                self._tell(endpoint_id)
         self._schedule()
 
     def _on_due(self) -> None:
@@ -154,8 +155,17 @@ class AcceleratorEdge:
         now = self._lab_ms()
         for endpoint_id, health in self._health.items():
             if health.on_wake(now):
-                self._log(f"accelerator: {endpoint_id} is {health.state.lower()}")
+                self._tell(endpoint_id)
         self._schedule()
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call back after each change of an endpoint's health as the accelerators see it."""
+        self._watchers.append(callback)
+
+    def _tell(self, endpoint_id: str) -> None:
+        self._log(f"accelerator: {endpoint_id} is {self._health[endpoint_id].state.lower()}")
+        for callback in self._watchers:
+            callback()
 
     def _schedule(self) -> None:
         if self._timer is not None:
@@ -169,6 +179,16 @@ class AcceleratorEdge:
     def _is_healthy(self, endpoint_id: str) -> bool:
         health = self._health.get(endpoint_id)
         return health is not None and health.healthy
+
+    def is_healthy(self, arn: str) -> bool:
+        """Whether an accelerator has a healthy endpoint."""
+        return any(
+            self._is_healthy(endpoint.endpoint_id)
+            for accelerator in self._accelerators
+            if accelerator.arn == arn and accelerator.enabled
+            for group in _groups(accelerator)
+            for endpoint in group.endpoints
+        )
 
     # connections
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from lab.core.endpoint_name import EndpointNames
+from lab.core.endpoint_name import EndpointName, EndpointNames
 from lab.core.route53.catalog import Catalog
 from lab.core.route53.name import NameSyntaxError, to_text, to_wire
 from lab.core.route53.origin import Origins
@@ -32,7 +32,8 @@ class DnsServer:
     """Answers from the documents `zones` and `endpoints`; `health` tells a health check's status by its id.
 
     `watch_health` is how to hear of every status that changes (`Probers.watch`); without it no answer that depends on a
-    health check is kept ready, which is slower.
+    health check is kept ready, which is slower. `endpoint_health` judges the targets of aliases to AWS resources; call
+    `refresh` when it changes its mind.
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class DnsServer:
         health: Callable[[str], bool],
         *,
         watch_health: Callable[[Callable[[str, bool], None]], None] | None = None,
+        endpoint_health: Callable[[EndpointName], bool] = lambda _: True,
     ) -> None:
         self._topology = topology
         self._store = store
-        self._health = health
+        self._health, self._endpoint_health = health, endpoint_health
         self._origins = Origins(topology, geography())
         self._rng = random.Random(f"{topology.seed}/dns")
         self._answerer = Answerer(self._resolver(), self._origins, self._rng, watched=watch_health is not None)
@@ -101,7 +103,7 @@ class DnsServer:
         catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames))
         for complaint in catalog.skipped:
             print(f"dns: a record is left out: {complaint}", file=sys.stderr, flush=True)
-        return Resolver(catalog, self._origins, self._health)
+        return Resolver(catalog, self._origins, self._health, self._endpoint_health)
 
     def explain(self, query: dict[str, str]) -> dict[str, Any]:
         """`GET /resolve`: `name`, `type` (A), `client` ADDRESS[/BITS], `resolver` ADDRESS. Raises ValueError."""

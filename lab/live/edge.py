@@ -31,8 +31,10 @@ from lab.live.functions import CloudWatchLogs, RegionFunctions
 from lab.live.http_client import HttpClient, UnixAddress
 from lab.live.http_server import Request, Response, json_response
 from lab.live.journal import Journal
+from lab.live.load_balancer.targets import Invoker
 from lab.live.part import PartContext, run_part
 from lab.live.probes import Probers
+from lab.live.traffic import Traffic
 
 
 @dataclass
@@ -58,8 +60,16 @@ class Edge:
         self._replicator = HttpClient(UnixAddress(topology.socket_path("replicator")))
         self._control = HttpClient(UnixAddress(topology.socket_path("control")), limit=256)
         self._probers = Probers(topology, store, context.clock)
-        self._dns = DnsServer(topology, store, self._probers.is_healthy, watch_health=self._probers.watch)
         self._regions = {code: self._compose(code) for code in topology.region_codes}
+        functions: dict[str, Invoker] = {code: region.functions for code, region in self._regions.items()}
+        self._traffic = Traffic(topology, store, context.clock, functions, self._control, context.log)
+        self._dns = DnsServer(
+            topology,
+            store,
+            self._probers.is_healthy,
+            watch_health=self._probers.watch,
+            endpoint_health=self._traffic.is_healthy,
+        )
 
     def _compose(self, code: str) -> _Region:
         topology, store, clock = self._context.topology, self._context.store, self._context.clock
@@ -101,6 +111,8 @@ class Edge:
         await asyncio.gather(*(region.functions.start() for region in self._regions.values()))
         for region in self._regions.values():
             await region.front.start()
+        await self._traffic.start()
+        self._traffic.watch_targets(self._dns.refresh)
         await self._probers.start()
         # What is loaded now stays: later collections need not look at it.
         gc.collect()
@@ -109,6 +121,7 @@ class Edge:
     async def close(self) -> None:
         """Close all ports and end all environments."""
         await self._probers.close()
+        await self._traffic.close()
         await asyncio.gather(*(region.front.close() for region in self._regions.values()))
         await asyncio.gather(*(region.functions.close() for region in self._regions.values()))
         for region in self._regions.values():
@@ -142,7 +155,7 @@ class Edge:
             case ["logs", region, function]:
                 return self._logs(region, function, request)
             case _:
-                return None
+                return self._traffic.answer(request, _query(request))
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -151,6 +164,7 @@ class Edge:
                     "front": region.front.status(),
                     "functions": codec.encode(region.functions.status()),
                     "journal": {"last": region.journal.last},
+                    **self._traffic.status(code),
                 }
                 for code, region in self._regions.items()
             }

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 HANDSHAKE_S = 10.0
 PREFACE_S = 10.0
+ACCEPT_PAUSE_S = 0.2
+BACKLOG = 1024
 SWEEPS = 8
 
 Answered = tuple[Answer, list[str]] | None
@@ -42,18 +44,32 @@ class ListeningPort:
         self.secure = secure
         self.contexts: ServerContexts | None = None
         self._respond = respond
+        self.serving = False
+        self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def open(self) -> None:
-        """Listen. Raises AddressInUse, EnvironmentFailure."""
+    def bind(self) -> None:
+        """Listen; who connects waits until `serve`. Raises AddressInUse, EnvironmentFailure."""
         sock = bind_tcp(self.address, self.port)
-        if not self.secure:
-            self._server = await self.loop.create_server(lambda: AlbConnection(self), sock=sock, backlog=1024)
+        sock.listen(BACKLOG)
+        self._socket = sock
+
+    async def serve(self) -> None:
+        """Begin to accept connections, once."""
+        sock = self._socket
+        if sock is None or self.serving:
+            return
+        self.serving = True
+        if self.secure:
+            self.loop.add_reader(sock.fileno(), self._accept, sock)
         else:
-            sock.listen(1024)
-            self._spawn(self._accept(sock))
+            server = await self.loop.create_server(lambda: AlbConnection(self), sock=sock, backlog=BACKLOG)
+            if self._socket is None:
+                server.close()
+                return
+            self._server = server
         self._sweeper = self.loop.call_later(self.idle_s / SWEEPS, self._sweep)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -61,18 +77,25 @@ class ListeningPort:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def close(self) -> None:
-        """Refuse new connections and reset the open ones."""
+    def shut(self) -> None:
+        """Refuse new connections and reset the open ones, at once."""
+        sock, self._socket = self._socket, None
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._server is not None:
             self._server.close()
+        elif sock is not None:
+            if self.serving and self.secure:
+                self.loop.remove_reader(sock.fileno())
+            sock.close()
         for connection in list(self.connections):
             connection.abort()
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Wait until nothing of it is left, after `shut`."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def hang(self, hanging: bool) -> None:
         """Let nothing come back from now on, or drop the connections to which that happened."""
@@ -99,20 +122,22 @@ class ListeningPort:
 
     # TLS
 
-    async def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            while True:
-                try:
-                    sock, peer = await self.loop.sock_accept(listener)
-                except OSError as error:
-                    self.loop.call_exception_handler(
-                        {"message": f"cannot accept at {self.address}:{self.port}: {error}"}
-                    )
-                    await asyncio.sleep(0.2)
-                    continue
-                self._spawn(self._begin_tls(sock, peer))
-        finally:
-            listener.close()
+            sock, peer = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:  # out of file descriptors: try again when some may have been freed
+            self.loop.call_exception_handler({"message": f"cannot accept at {self.address}:{self.port}: {error}"})
+            self.loop.remove_reader(listener.fileno())
+            self.loop.call_later(ACCEPT_PAUSE_S, self._accept_again, listener)
+            return
+        sock.setblocking(False)
+        self._spawn(self._begin_tls(sock, peer))
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if self._socket is listener:
+            self.loop.add_reader(listener.fileno(), self._accept, listener)
 
     async def _begin_tls(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         try:

@@ -82,7 +82,9 @@ class RegionLoadBalancers:
         self._groups: dict[str, TargetGroup] = {}
         self._problems: dict[Key, str] = {}
         self._watchers: list[Callable[[], None]] = []
+        self._verdicts: dict[str, bool | None] = {}
         self._condition: RegionCondition = "up"
+        self._leaving: list[ListeningPort] = []
         self._changes = asyncio.Lock()
         self._applying: set[asyncio.Task[None]] = set()
         self._started = False
@@ -95,7 +97,8 @@ class RegionLoadBalancers:
         for cls in (LoadBalancers, FaultSet, Zones, Accelerators):
             self._store.watch(cls, self._changed)
         self._read()
-        await self._open_and_close()
+        self._rebind()
+        await self._serve()
 
     async def close(self) -> None:
         """Stop everything."""
@@ -104,21 +107,24 @@ class RegionLoadBalancers:
         for task in list(self._applying):
             task.cancel()
         await asyncio.gather(*self._applying, return_exceptions=True)
-        for port in self._ports.values():
-            await port.close()
+        self._leaving += self._ports.values()
         self._ports.clear()
+        for port in self._leaving:
+            port.shut()
+            await port.drain()
         self._targets.close()
         self._access_logs.flush()
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Call back whenever the verdict on a load balancer may have changed."""
+        """Call back after each change of the verdict on a load balancer."""
         self._watchers.append(callback)
 
     def _changed(self) -> None:
         if not self._started:
             return
         self._read()
-        task = asyncio.get_running_loop().create_task(self._open_and_close())
+        self._rebind()
+        task = asyncio.get_running_loop().create_task(self._serve())
         self._applying.add(task)
         task.add_done_callback(self._applying.discard)
 
@@ -151,33 +157,42 @@ class RegionLoadBalancers:
         idle_s = float(balancer.attributes.get("idle_timeout.timeout_seconds", DEFAULT_IDLE_TIMEOUT_S))
         return self._clock.deadline_s(idle_s * 1000)
 
-    async def _open_and_close(self) -> None:
-        async with self._changes:
-            wanted = {} if self._condition == "down" else dict(self._sites)
-            for key in [key for key in self._ports if key not in wanted or self._is_other_kind(key)]:
-                await self._ports.pop(key).close()
-            self._problems = {key: text for key, text in self._problems.items() if key in wanted}
-            for key, site in wanted.items():
-                if key not in self._ports:
-                    await self._open(key, site)
+    def _rebind(self) -> None:
+        """Listen where it is wanted and nowhere else, at once; `_serve` begins to accept."""
+        wanted = {} if self._condition == "down" else self._sites
+        for key in [key for key in self._ports if key not in wanted or self._is_other_kind(key)]:
+            port = self._ports.pop(key)
+            port.shut()
+            self._leaving.append(port)
+        self._problems = {key: text for key, text in self._problems.items() if key in wanted}
+        for key, site in wanted.items():
+            if key not in self._ports:
+                self._bind(key, site)
 
     def _is_other_kind(self, key: Key) -> bool:
         return self._ports[key].secure != (self._sites[key].listener.protocol == "HTTPS")
 
-    async def _open(self, key: Key, site: _Site) -> None:
+    def _bind(self, key: Key, site: _Site) -> None:
         port = ListeningPort(*key, site.listener.port, self._respond, secure=site.listener.protocol == "HTTPS")
-        port.hanging = self._condition == "hang"
+        port.hang(self._condition == "hang")
         port.idle_s = self._idle_s(site.balancer)
         try:
             if port.secure:
                 port.contexts = self._tls(key, site)
-            await port.open()
+            port.bind()
         except EnvironmentFailure as error:
             self._problems[key] = str(error)
             self._log(f"load balancer {site.balancer.name}: {error}")
         else:
             self._problems.pop(key, None)
             self._ports[key] = port
+
+    async def _serve(self) -> None:
+        async with self._changes:
+            for port in list(self._ports.values()):
+                await port.serve()
+            while self._leaving:
+                await self._leaving.pop().drain()
 
     def _tls(self, key: Key, site: _Site) -> ServerContexts:
         from lab.live.load_balancer.certificates import CertificateAuthority, ServerContexts  # 10 MB, where TLS is used
@@ -289,6 +304,11 @@ class RegionLoadBalancers:
         self._tell()
 
     def _tell(self) -> None:
+        balancers = self._store.get(LoadBalancers).of_region(self.region)
+        verdicts = {balancer.arn: self._health.verdict(balancer) for balancer in balancers}
+        if verdicts == self._verdicts:
+            return
+        self._verdicts = verdicts
         for callback in self._watchers:
             callback()
 
