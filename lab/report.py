@@ -20,6 +20,7 @@ from lab.core.deployment import DeploymentPlan, Route
 from lab.core.topology import Topology
 
 STEP_NAMES = {
+    "install": "installing",
     "table": "table",
     "function": "function",
     "api": "REST API",

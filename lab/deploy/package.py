@@ -48,6 +48,14 @@ def requirements_folder(folder: Path, cache: Path) -> Path | None:
     return _install(requirements, cache)
 
 
+def needs_installing(folder: Path, cache: Path) -> bool:
+    """Whether making the package means to run pip, which takes a while."""
+    requirements = folder / "requirements.txt"
+    return (
+        requirements.is_file() and bool(requirements.read_text().strip()) and not _target(requirements, cache).is_dir()
+    )
+
+
 def _files(root: Path, folder: Path) -> Iterator[tuple[str, Path]]:
     """Every file below a folder as (name in the zip, path)."""
     for path in sorted(folder.iterdir()):
@@ -78,10 +86,14 @@ def _zip(files: dict[str, Path]) -> bytes:
     return buffer.getvalue()
 
 
+def _target(requirements: Path, cache: Path) -> Path:
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:32]
+    return cache / "requirements" / digest
+
+
 def _install(requirements: Path, cache: Path) -> Path:
     """The folder with what a requirements.txt asks for, installed once for each content of the file."""
-    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:32]
-    target = cache / "requirements" / digest
+    target = _target(requirements, cache)
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from lab.core.topology import Topology
 from lab.deploy.clients import Clients
 from lab.deploy.function import deploy_function, deploy_role, permit_api
 from lab.deploy.import_check import check_import
-from lab.deploy.package import make_package
+from lab.deploy.package import make_package, needs_installing
 from lab.deploy.records import deploy_records
 from lab.deploy.rest_api import DeployedApi, deploy_domain, deploy_routes, find_or_create_api
 from lab.deploy.table import deploy_table
@@ -35,9 +35,9 @@ class Deployment:
         self._topology, self._plan, self._say = topology, plan, say
         self._regions = topology.region_codes
         self._cache = Path(topology.state_dir) / "cache"
-        self._packages = {f.name: make_package(Path(f.folder), self._cache) for f in plan.functions}
-        self._clients = Clients(topology)
         self._began = time.monotonic()
+        self._packages = {function.name: self._make_package(function) for function in plan.functions}
+        self._clients = Clients(topology)
 
     def run(self) -> dict[str, Any]:
         """Deploy and prove it; the result as `lab up --json` prints it. Raises LabError."""
@@ -77,6 +77,12 @@ class Deployment:
             "requests": answers,
             "replicated": replicated,
         }
+
+    def _make_package(self, function: FunctionPlan) -> bytes:
+        folder = Path(function.folder)
+        if needs_installing(folder, self._cache):
+            self._step("install", f"what {function.name}/requirements.txt asks for, with pip")
+        return make_package(folder, self._cache)
 
     def _function_that_answers_health(self) -> FunctionPlan | None:
         """The function that the proof calls for real; all others are only imported."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -98,7 +99,7 @@ def test_down_stops_a_lab_in_the_foreground_too(lab: CliLab) -> None:
 
 
 def test_parts_that_are_killed_come_back_and_the_lab_works_on(lab: CliLab) -> None:
-    lab.up("--speed", "30")
+    lab.up()
     for name in ("edge", "replicator", "control", "engine-us-west-2"):
         before = {part["part"]: part for part in lab.json("status")["parts"]}[name]
         os.kill(before["pid"], signal.SIGKILL)
@@ -108,15 +109,11 @@ def test_parts_that_are_killed_come_back_and_the_lab_works_on(lab: CliLab) -> No
 
 def _is_new(lab: CliLab, name: str, pid: int) -> bool:
     done = lab.run("status", "--json")
-    import json
-
     parts = {part["part"]: part for part in json.loads(done.out)["parts"]} if done.out else {}
     return name in parts and parts[name]["state"] == "up" and parts[name]["pid"] != pid
 
 
 def _feedback_everywhere(lab: CliLab) -> bool:
-    import json
-
     written = lab.run("curl", "--json", "--from", "dublin", "-X", "POST", "http://api.lab.test/feedback")
     answer = json.loads(written.out)
     if answer.get("status") != 201:
