@@ -75,7 +75,7 @@ class Edge:
         topology, store, clock = self._context.topology, self._context.store, self._context.clock
         address = topology.region(code).address
         engine_socket = topology.socket_path(f"engine-{code}")
-        engine = EngineCalls(engine_socket, f"{address}:{topology.aws_port}")
+        engine = EngineCalls(UnixAddress(engine_socket), f"{address}:{topology.aws_port}")
         engine_logs = HttpClient(UnixAddress(engine_socket), limit=2)
         functions = RegionFunctions(
             topology,

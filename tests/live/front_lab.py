@@ -257,15 +257,15 @@ class FrontLab:
             config=Config(**options),
         )
 
-    def engine_call(self, operation: str, body: dict[str, Any], region: str = "us-east-1") -> dict[str, Any]:
+    def engine_call(
+        self, operation: str, body: dict[str, Any], region: str = "us-east-1", *, streams: bool = False
+    ) -> dict[str, Any]:
         """A DynamoDB call straight to the engine, as control makes them."""
 
         async def call() -> Response:
             client = HttpClient(UnixAddress(self.topology.socket_path(f"engine-{region}")))
-            headers = [
-                ("X-Amz-Target", f"DynamoDB_20120810.{operation}"),
-                ("Content-Type", "application/x-amz-json-1.0"),
-            ]
+            prefix = "DynamoDBStreams_20120810" if streams else "DynamoDB_20120810"
+            headers = [("X-Amz-Target", f"{prefix}.{operation}"), ("Content-Type", "application/x-amz-json-1.0")]
             try:
                 return await client.call("POST", "/", headers, orjson.dumps(body))
             finally:
