@@ -27,6 +27,9 @@ def request_health(topology: Topology, plan: DeploymentPlan, api: DeployedApi) -
     path = plan.health_check.path if plan.health_check else "/"
     began = time.monotonic()
     status, body = _get(region, topology.http_port, plan.api_domain, path)
+    # A busy machine may need longer for the first start than a fast lab's API waits: what was started is there later.
+    while status == 504 and time.monotonic() - began < REQUEST_LIMIT_S:
+        status, body = _get(region, topology.http_port, plan.api_domain, path)
     took_ms = round((time.monotonic() - began) * 1000)
     if status >= 500:
         raise UserError(f"GET {path} in {api.region} answered {status}: {body[:2000]}")
