@@ -51,6 +51,8 @@ def lab_session(request: pytest.FixtureRequest) -> Iterator[Lab]:
     from lab.errors import LabError
     from lab.testing import session
 
+    refusal = ""
+    started = None
     try:
         started = session.start(
             request.config.getoption("--lab"),
@@ -59,7 +61,9 @@ def lab_session(request: pytest.FixtureRequest) -> Iterator[Lab]:
             engine=request.config.getoption("--engine"),
         )
     except LabError as error:
-        pytest.fail(f"no lab for the tests: {error}", pytrace=False)
+        refusal = str(error)
+    if started is None:  # said outside of the except clause: the error's own traceback tells a user nothing
+        pytest.fail(f"no lab for the tests: {refusal}", pytrace=False)
     try:
         yield started.lab
     finally:

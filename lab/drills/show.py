@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from lab.core import codec
 from lab.core.consistency import Verdict
 from lab.core.drill_report import Report
 
+PLAIN_WIDTH = 100
+"""Columns where the output is no terminal."""
 STYLES: dict[Verdict, str] = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 
 
@@ -23,8 +26,8 @@ def report_json(report: Report) -> dict[str, Any]:
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print timeline, places or contests, findings and verdict; readable at 100 columns."""
-    console = console or Console(highlight=False)
-    console.print(f"\n[bold]{report.drill}[/]: {report.title} (speed {report.speed:g})\n")
+    console = console or Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    console.print(f"\n[bold]{report.drill}[/]: {report.title} (speed {report.speed:g})\n", soft_wrap=True)
     _print_timeline(report, console)
     if report.places:
         _print_places(report, console)
