@@ -147,11 +147,12 @@ def after_scan(item: Item | None, region: str, image: bytes, digest: int) -> Ite
 def after_loss(item: Item, region: str) -> tuple[Item | None, bool]:
     """The item after `region` lost its data, and whether the winner was lost with it.
 
-    What wins then is the newest that another region holds; its image has to be read from there. None if nothing is
-    left.
+    A write that was captured in another region is not, even if an apply has just overtaken it there. What wins
+    otherwise is the newest that another region holds; its image has to be read from there. None if nothing is left.
     """
     held = {name: content for name, content in item.held.items() if name != region}
-    if any(content.digest == item.digest for content in held.values()):
+    captured_elsewhere = item.winner.region != region and item.has_image
+    if captured_elsewhere or any(content.digest == item.digest for content in held.values()):
         return replace(item, held=held), False
     if not held:
         return None, True

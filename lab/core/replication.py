@@ -104,7 +104,8 @@ class Replication:
     def on_reset(self, region: str, now_ms: int, acknowledged: Iterable[Acknowledged] = ()) -> None:
         """A region's engine came back empty: what only it had is lost, and it is filled from the others.
 
-        Of the writes that the region had `acknowledged`, those are lost that no write survived that is not older.
+        Of the writes that were `acknowledged`, by this region before its loss or by the others, those are lost that no
+        write survived that is not older; what was not read yet of the others will be.
         """
         self._epochs[region] = self._epochs.get(region, 0) + 1
         self._shipping.forget_in_flight(region)
@@ -112,12 +113,17 @@ class Replication:
             if region in group.replicas:
                 self._reset_replica(name, group, region, now_ms)
         for write in acknowledged:
-            if write.table in self._ledger.groups:
-                version = Version(write.time_ms + self._skew_ms(region, write.time_ms), region, write.counter)
+            if write.table in self._ledger.groups and self._may_be_lost(region, write):
+                skew_ms = self._skew_ms(write.region, write.time_ms)
+                version = Version(write.time_ms + skew_ms, write.region, write.counter)
                 survivor = self._ledger.load(write.table, write.key)
                 if survivor is None or survivor.item.winner < version:
                     self._store.add_lost(LostWrite(write.table, write.key, version, "not_captured", now_ms))
         self._store.commit()
+
+    def _may_be_lost(self, region: str, write: Acknowledged) -> bool:
+        """Only where engines have no fences can another region's write be lost: one that an apply had overtaken."""
+        return write.region == region or write.counter <= self.checkpoint(write.table, write.region).position
 
     def _reset_replica(self, name: str, group: Group, region: str, now_ms: int) -> None:
         group.filled.discard(region)
@@ -250,7 +256,7 @@ class Replication:
     def next_batch(self, target: str, now_ms: int) -> Batch | None:
         """The next applies for a region, or None if nothing is due that may go there."""
         epoch = self._epochs.get(target, 0)
-        return self._shipping.next_batch(target, now_ms, lambda table: self.checkpoint(table, target).position, epoch)
+        return self._shipping.next_batch(target, now_ms, lambda table: self.checkpoint(table, target), epoch)
 
     def next_due_ms(self, target: str) -> int | None:
         """When the next apply to a region may be due; None while nothing waits for it that may go there."""
@@ -274,7 +280,9 @@ class Replication:
             if known is not None:
                 after = items.after_apply(known.item, batch.target, apply.version, apply.digest, outcome.position)
                 routes = self._ledger.settle(batch.table, apply.key, after, known)
-                self._shipping.add(batch.table, apply.key, routes, now_ms, apply.since_ms, only=batch.target)
+                # That the target holds it now may change where the others get it from.
+                changed = [route for route in routes if route not in known.routes or route[1] == batch.target]
+                self._shipping.add(batch.table, apply.key, changed, now_ms, apply.since_ms)
 
     # Images that are not kept
 

@@ -13,6 +13,7 @@ from lab.core.faults import FaultSet
 from lab.core.item import NO_POSITION
 from lab.core.replication_ledger import Known, Ledger, Route
 from lab.core.replication_queue import ShippingQueue
+from lab.core.replication_store import Checkpoint
 from lab.core.replication_work import Apply, Batch, Fetch, Outcome
 
 BATCH_ITEMS = 25
@@ -85,7 +86,7 @@ class Shipping:
 
     # To ship
 
-    def next_batch(self, target: str, now_ms: int, read_position: Callable[[str], int], epoch: int) -> Batch | None:
+    def next_batch(self, target: str, now_ms: int, read_to: Callable[[str], Checkpoint], epoch: int) -> Batch | None:
         """The next applies for a region, or None if nothing is due that may go there."""
         self._retry_rejected(target, now_ms)
         routes = self._queues.get(target)
@@ -98,9 +99,9 @@ class Shipping:
             applies = self._take(table, source, target, routes[route], now_ms)
             if applies:
                 routes[route] = routes.pop(route)  # the others first next time
-                read = read_position(table)
-                applied = max(read, self._answered.get(target, NO_POSITION))
-                return Batch(table, source, target, tuple(applies), read, applied, epoch)
+                read = read_to(table)
+                applied = max(read.position, self._answered.get(target, NO_POSITION))
+                return Batch(table, source, target, tuple(applies), read.sequence, applied, epoch)
         return None
 
     def _take(self, table: str, source: str, target: str, queue: ShippingQueue, now_ms: int) -> list[Apply]:

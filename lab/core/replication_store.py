@@ -27,8 +27,8 @@ class Checkpoint:
 
     @property
     def position(self) -> int:
-        """The sequence number's counter, as records and answers carry it; -1 before everything."""
-        return int(self.sequence[20:]) if self.sequence else -1
+        """The counter of the record that was read last, as answers carry it; -1 if none was."""
+        return int(self.sequence[20:]) if self.exact else -1
 
 
 @dataclass(frozen=True, slots=True)

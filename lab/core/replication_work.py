@@ -24,7 +24,7 @@ class Apply:
 class Batch:
     """Applies to one table of one region, with two fences for engines that can refuse.
 
-    `read_position`: how far that region's stream has been read; a local write beyond it has to be read first.
+    `read_sequence`: how far that region's stream has been read; a local write beyond it has to be read first.
     `applied_position`: how far our own applies there are known; one beyond it means that this batch comes too late.
     """
 
@@ -32,7 +32,7 @@ class Batch:
     source: str
     target: str
     applies: tuple[Apply, ...]
-    read_position: int
+    read_sequence: str
     applied_position: int
     epoch: int
 
@@ -87,4 +87,5 @@ class Acknowledged(NamedTuple):
     table: str
     key: bytes
     time_ms: int
+    region: str
     counter: int

@@ -2,10 +2,10 @@
 
 - A DynamoDB request with the header `x-lab-apply: TOKEN` is a write of the replicator's: the stream records made during
   it carry `"lab": TOKEN` beside the standard fields.
-- With `x-lab-after: N M` as well it is fenced: if the stream holds, of one of the written keys, a record without a
-  mark and with a counter above N (a local write that the replicator has not read yet), or one with a mark and a counter
-  above M (this request was given up and comes late), nothing is written and the answer is 409. Handlers run on the
-  event loop without a pause, so check and write are one step.
+- With `x-lab-after: S N` as well it is fenced: if the stream holds, of one of the written keys, a record without a
+  mark and with a sequence number above S (a local write that the replicator has not read yet), or one with a mark and a
+  counter above N (this request was given up and comes late), nothing is written and the answer is 409. Handlers run on
+  the event loop without a pause, so check and write are one step.
 - A DynamoDB request with any `x-lab-` header (`x-lab-report: 1` if for nothing else) is told `x-lab-boot`, which names
   this run of the engine; `x-lab-position`, the counter of the last stream record made so far, of any table; and, if it
   made stream records itself, `x-lab-sequence`, the sequence number of its first. Whoever passes answers on to users
@@ -147,8 +147,8 @@ def _install() -> None:
 
 def _fenced(operation: str, body: bytes, after: bytes) -> bool:
     """Whether a key of this write has a record beyond the fences."""
-    local, _, marked = after.partition(b" ")
-    fences = (int(local), int(marked or local))
+    read_to, applied_to = after.decode("latin-1").split(" ")
+    fences = (read_to.zfill(30), int(applied_to))
     request = json.loads(body)
     if operation == "BatchWriteItem":
         writes = {
@@ -160,19 +160,19 @@ def _fenced(operation: str, body: bytes, after: bytes) -> bool:
     return any(_written_beyond(name, items, *fences) for name, items in writes.items())
 
 
-def _written_beyond(name: str, items: list[dict[str, Any]], local: int, marked: int) -> bool:
+def _written_beyond(name: str, items: list[dict[str, Any]], read_to: str, applied_to: int) -> bool:
     table = dynamodb._tables.get(name)
     records = dynamodb._stream_records.get(name)
     if not table or not records:
         return False
     keys: set[str] | None = None
-    lowest = min(local, marked)
     for record in reversed(records):
         change = record["dynamodb"]
-        position = int(change["SequenceNumber"][20:])
-        if position <= lowest:
+        sequence = change["SequenceNumber"]
+        unread, unknown = sequence > read_to, int(sequence[20:]) > applied_to
+        if not unread and not unknown:
             return False
-        if position <= (marked if "lab" in record else local):
+        if not (unknown if "lab" in record else unread):
             continue
         if keys is None:
             names = sorted(filter(None, (table["pk_name"], table["sk_name"])))

@@ -14,7 +14,7 @@ import orjson
 from lab.core.item import NO_POSITION
 from lab.core.replication_work import Batch, Outcome
 from lab.core.table import KeyAttribute
-from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_client import Address, CallFailed, HttpClient
 from lab.live.replicator.image import decode_key
 
 SHARD = "shardId-00000000000000000000-00000000"
@@ -58,17 +58,17 @@ class Answer:
 class Engine:
     """One region's engine. `boot` is the run that is talked to, None until it is known."""
 
-    def __init__(self, region: str, socket_path: str) -> None:
+    def __init__(self, region: str, address: Address) -> None:
         self.region = region
         self.boot: str | None = None
-        self._client = HttpClient(UnixAddress(socket_path), limit=16, connect_timeout_s=1.0)
+        self._client = HttpClient(address, limit=16, connect_timeout_s=1.0)
 
     def close(self) -> None:
         """Drop the connections."""
         self._client.close()
 
     async def call(
-        self, operation: str, body: bytes, *, mark: str | None = None, fences: tuple[int, int] | None = None
+        self, operation: str, body: bytes, *, mark: str | None = None, fences: tuple[str, int] | None = None
     ) -> Answer:
         """Call an operation. Raises EngineError, EngineRestarted, CallFailed."""
         prefix = "DynamoDBStreams_20120810" if operation in _STREAM_OPERATIONS else "DynamoDB_20120810"
@@ -78,7 +78,7 @@ class Engine:
         else:
             headers.append(("x-lab-apply", mark))
             if fences is not None:
-                headers.append(("x-lab-after", f"{fences[0]} {fences[1]}"))
+                headers.append(("x-lab-after", f"{fences[0] or 0} {fences[1]}"))
         response = await self._client.call(
             "POST", "/", headers, body, timeout_s=TIMEOUT_S, idempotent=operation in _READS
         )
@@ -100,7 +100,7 @@ class Engine:
         """Write a batch's items. Raises EngineRestarted only."""
         operation, body = _write(batch, key)
         try:
-            answer = await self.call(operation, body, mark=mark, fences=(batch.read_position, batch.applied_position))
+            answer = await self.call(operation, body, mark=mark, fences=(batch.read_sequence, batch.applied_position))
         except CallFailed as failure:
             return Outcome("unknown" if failure.maybe_executed else "failed")
         except EngineError as error:

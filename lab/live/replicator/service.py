@@ -22,9 +22,10 @@ from lab.core.replication_store import Checkpoint
 from lab.core.replication_work import Acknowledged
 from lab.core.table import KeyAttribute, Tables
 from lab.live.clock import now_ms
-from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Request, Response, json_response
 from lab.live.part import PartContext
+from lab.live.part_address import part_address
 from lab.live.replicator.engine import Engine
 from lab.live.replicator.image import decode_key, encode_key
 from lab.live.replicator.progress import Progress
@@ -49,8 +50,11 @@ class Replicator:
         self._store = SqliteStore(Path(topology.state_dir) / "replicator.sqlite")
         self._lags: dict[tuple[str, str], deque[int]] = {}
         self._core = Replication(self._store, on_lag=self._on_lag)
-        self._engines = {code: Engine(code, topology.socket_path(f"engine-{code}")) for code in topology.region_codes}
-        self._edge = HttpClient(UnixAddress(topology.socket_path("edge")), connect_timeout_s=1.0)
+        self._engines = {code: Engine(code, part_address(topology, f"engine-{code}")) for code in topology.region_codes}
+        self._fronts = {
+            code: HttpClient(part_address(topology, topology.front_part(code)), connect_timeout_s=1.0)
+            for code in topology.region_codes
+        }
         mark = f"{os.getpid()}-{time.time_ns()}"
         self._shippers = {
             code: Shipper(
@@ -90,7 +94,8 @@ class Replicator:
         await asyncio.gather(*tasks, return_exceptions=True)
         for engine in self._engines.values():
             engine.close()
-        self._edge.close()
+        for front in self._fronts.values():
+            front.close()
         self._store.close()
 
     async def answer(self, request: Request) -> Response | None:
@@ -202,7 +207,7 @@ class Replicator:
             known = self._store.boot(engine.region)
             if known not in (None, boot):
                 self._context.log(f"{engine.region}: the engine was restarted; its tables are filled from the others")
-                acknowledged = await self._journal(engine.region)
+                acknowledged = await self._acknowledged(engine.region, int(boot.partition("-")[0]))
                 self._store.set_boot(engine.region, boot)
                 self._core.on_reset(engine.region, now_ms(), acknowledged)
             engine.boot = boot
@@ -214,13 +219,24 @@ class Replicator:
                 reader.wake()
         self._kick()
 
+    async def _acknowledged(self, lost: str, boot_ms: int) -> list[Acknowledged]:
+        """What the fronts have acknowledged: of the lost region what came before its engine's new run."""
+        journals = [await self._journal(region) for region in self._engines]
+        kept_ms = self._store.tombstones_since_ms()
+        return [
+            write
+            for journal in journals
+            for write in journal
+            if write.time_ms >= kept_ms and (write.region != lost or write.time_ms < boot_ms)
+        ]
+
     async def _journal(self, region: str) -> list[Acknowledged]:
         """The writes that a region's front has acknowledged; those without a sequence number changed nothing."""
         found: list[Acknowledged] = []
         after = 0
         while True:
             try:
-                response = await self._edge.call("GET", f"/journal/{region}?after={after}", timeout_s=5.0)
+                response = await self._fronts[region].call("GET", f"/journal/{region}?after={after}", timeout_s=5.0)
                 entries = orjson.loads(response.body)["entries"] if response.status == 200 else []
             except CallFailed as failure:
                 self._context.log(f"{region}: its journal cannot be read: {failure}")
@@ -231,7 +247,7 @@ class Replicator:
                 sequence, key = entry.get("sequence"), self._keys.get(entry["table"])
                 if sequence and key is not None:
                     found.extend(
-                        Acknowledged(entry["table"], encode_key(key, k), int(sequence[:20]), int(sequence[20:]))
+                        Acknowledged(entry["table"], encode_key(key, k), int(sequence[:20]), region, int(sequence[20:]))
                         for k in entry["keys"]
                     )
             after = entries[-1]["n"]

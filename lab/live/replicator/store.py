@@ -204,11 +204,17 @@ class SqliteStore:
     def collect_tombstones(self, before_ms: int) -> int:
         """Drop settled tombstones older than this, with the next commit; how many."""
         self._begin()
+        self._db.execute("INSERT OR REPLACE INTO settings VALUES ('tombstones_since_ms', ?)", (str(before_ms),))
         return self._db.execute(
             "DELETE FROM items WHERE digest = 0 AND time_ms < ? AND NOT EXISTS"
             " (SELECT 1 FROM outbox o WHERE o.table_id = items.table_id AND o.key = items.key)",
             (before_ms,),
         ).rowcount
+
+    def tombstones_since_ms(self) -> int:
+        """Deletes older than this may have been forgotten."""
+        row = self._db.execute("SELECT value FROM settings WHERE name = 'tombstones_since_ms'").fetchone()
+        return 0 if row is None else int(row[0])
 
     def conflicts(self, after: int, limit: int) -> list[tuple[int, Conflict, bool | None]]:
         """Conflicts beyond number `after`, and whether the loser had been acknowledged (None: not known)."""

@@ -1,0 +1,120 @@
+"""The replicator's memory in simulation: a transaction that a crash undoes, and a crash at any chosen operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from lab.core.conflict import Conflict, LostWrite
+from lab.core.item import Item
+from lab.core.replication_store import Checkpoint, ReplicaState
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Crash(Exception):
+    """The replicator's process ends here."""
+
+
+class SimStore:
+    """A `ReplicationStore` in memory. `countdown` is the number of operations until a Crash, None for none."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, bytes], tuple[Item, bool]] = {}
+        self._checkpoints: dict[tuple[str, str], Checkpoint] = {}
+        self._replicas: dict[tuple[str, str], ReplicaState] = {}
+        self.conflicts: dict[tuple[bytes, object, object], Conflict] = {}
+        self.lost: dict[tuple[bytes, object], LostWrite] = {}
+        self._boots: dict[str, int] = {}
+        self._undo: list[Callable[[], None]] = []
+        self.countdown: int | None = None
+
+    def crash(self) -> None:
+        """Undo what was not committed."""
+        while self._undo:
+            self._undo.pop()()
+        self.countdown = None
+
+    def load(self, table: str, key: bytes) -> tuple[Item, bool] | None:
+        found = self._items.get((table, key))
+        if found is None or found[1]:
+            return found
+        item = found[0]
+        return Item(item.winner, item.digest, None, {}), False
+
+    def save(self, table: str, key: bytes, item: Item, *, pending: bool) -> None:
+        self._put(self._items, (table, key), (item, pending))
+
+    def forget(self, table: str, key: bytes) -> None:
+        self._put(self._items, (table, key), None)
+
+    def forget_settled(self, table: str) -> None:
+        for entry in [entry for entry, (_, pending) in self._items.items() if entry[0] == table and not pending]:
+            self._put(self._items, entry, None)
+
+    def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
+        waiting = {key: item for (name, key), (item, pending) in self._items.items() if pending and name == table}
+        found = [(key, waiting[key]) for key in sorted(waiting)]
+        return [row for row in found if row[0] > after][:limit]
+
+    def checkpoint(self, table: str, region: str) -> Checkpoint | None:
+        return self._checkpoints.get((table, region))
+
+    def set_checkpoint(self, table: str, region: str, checkpoint: Checkpoint | None) -> None:
+        self._put(self._checkpoints, (table, region), checkpoint)
+
+    def replicas(self) -> dict[tuple[str, str], ReplicaState]:
+        return dict(self._replicas)
+
+    def set_replica(self, table: str, region: str, state: ReplicaState | None) -> None:
+        self._put(self._replicas, (table, region), state)
+
+    def drop_table(self, table: str) -> None:
+        for key in [key for name, key in self._items if name == table]:
+            self.forget(table, key)
+        for name, region in [*self._checkpoints, *self._replicas]:
+            if name == table:
+                self.set_checkpoint(table, region, None)
+                self.set_replica(table, region, None)
+
+    def add_conflict(self, conflict: Conflict) -> None:
+        self._put(self.conflicts, (conflict.key, conflict.winner, conflict.loser), conflict)
+
+    def add_lost(self, lost: LostWrite) -> None:
+        self._put(self.lost, (lost.key, lost.version), lost)
+
+    def boot(self, region: str) -> int | None:
+        """The run of a region's engine that was seen last."""
+        return self._boots.get(region)
+
+    def set_boot(self, region: str, boot: int) -> None:
+        """Remember the run of a region's engine, with the next commit."""
+        self._put(self._boots, region, boot)
+
+    def commit(self) -> None:
+        self._count()
+        self._undo.clear()
+        self._count()
+
+    def _put(self, kept: dict[K, V], entry: K, value: V | None) -> None:
+        self._count()
+        before = kept.get(entry)
+
+        def undo() -> None:
+            if before is None:
+                kept.pop(entry, None)
+            else:
+                kept[entry] = before
+
+        self._undo.append(undo)
+        if value is None:
+            kept.pop(entry, None)
+        else:
+            kept[entry] = value
+
+    def _count(self) -> None:
+        if self.countdown is not None:
+            self.countdown -= 1
+            if self.countdown < 0:
+                raise Crash
