@@ -13,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.core.endpoint_name import EndpointName, EndpointNames
+from lab.core.route53.answer import Decision, shuffled
 from lab.core.route53.catalog import Catalog
 from lab.core.route53.name import NameSyntaxError, to_text, to_wire
 from lab.core.route53.origin import Origins
 from lab.core.route53.rdata import TYPE_NUMBERS
-from lab.core.route53.resolver import Decision, Resolver, choose, shuffled
+from lab.core.route53.resolver import Resolver
 from lab.core.topology import Topology
 from lab.core.zone import Zones
 from lab.data import geography
@@ -60,7 +61,7 @@ class DnsServer:
 
     async def start(self) -> None:
         """Listen. Raises EnvironmentFailure if the address is in use."""
-        address, port = self._topology.global_address, self._topology.dns_port
+        address, port = self._topology.bind_address(self._topology.dns_address), self._topology.dns_port
         tcp = bind_tcp(address, port)
         try:
             udp = _bind_udp(address, tcp.getsockname()[1])
@@ -103,7 +104,7 @@ class DnsServer:
         catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames))
         for complaint in catalog.skipped:
             print(f"dns: a record is left out: {complaint}", file=sys.stderr, flush=True)
-        return Resolver(catalog, self._origins, self._health, self._endpoint_health)
+        return Resolver(catalog, self._origins, self._health, self._rng, self._endpoint_health)
 
     def explain(self, query: dict[str, str]) -> dict[str, Any]:
         """`GET /resolve`: `name`, `type` (A), `client` ADDRESS[/BITS], `resolver` ADDRESS. Raises ValueError."""
@@ -118,12 +119,12 @@ class DnsServer:
             raise ValueError(f"type: {rtype} is none of {', '.join(sorted(TYPE_NUMBERS))}")
         client = query.get("client") or query.get("resolver") or "127.0.0.1"
         network = client_network(client) if query.get("client") else ipaddress.ip_network(client)
-        decision = self._answerer.resolver.decide(name, rtype, self._origins.locate(network), explain=True)
+        decision = self._answerer.resolver.explain(name, rtype, self._origins.locate(network))
         return _explanation(decision, self._rng)
 
 
 def _explanation(decision: Decision, rng: random.Random) -> dict[str, Any]:
-    outcome = choose(decision, rng)
+    (outcome,) = decision.outcomes
     records = [rrset.record for rrset in outcome.answer if rrset.record is not None]
     last = records[-1] if records else None
     return {

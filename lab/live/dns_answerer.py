@@ -11,6 +11,7 @@ import random
 import sys
 from dataclasses import replace
 
+from lab.core.route53.answer import Decision, Outcome, RRset, choose
 from lab.core.route53.name import NameSyntaxError, to_text
 from lab.core.route53.origin import Network, Origin, Origins
 from lab.core.route53.query import (
@@ -30,7 +31,7 @@ from lab.core.route53.query import (
     parse_query,
 )
 from lab.core.route53.rdata import TYPE_NAMES, RecordValueError
-from lab.core.route53.resolver import Decision, Outcome, Resolver, RRset, choose
+from lab.core.route53.resolver import Resolver
 from lab.live.dns_message import TCP_MESSAGE_MAX, pack_answer, pack_code, pack_unanswerable
 from lab.live.dns_negative import NegativeAnswers
 from lab.live.dns_ready import Ready, make_ready
@@ -143,7 +144,9 @@ class Answerer:
             if len(self.ready_udp) >= SOURCES_MAX:
                 self.forget()
             table = self.ready_udp[source] = {}
-        if decision.zone is None or len(key) > READY_QUERY_BYTES_MAX or (decision.consulted and not self._watched):
+        if decision.zone is None or decision.sampled or len(key) > READY_QUERY_BYTES_MAX:
+            return
+        if decision.consulted and not self._watched:
             return
         if self._ready_count >= READY_ANSWERS_MAX:
             self.forget()

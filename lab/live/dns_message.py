@@ -11,6 +11,7 @@ import random
 import dnslib  # type: ignore[import-untyped]
 from dnslib.label import DNSLabel  # type: ignore[import-untyped]
 
+from lab.core.route53.answer import Outcome, RRset, shuffled
 from lab.core.route53.query import (
     FORMERR,
     NOERROR,
@@ -25,7 +26,6 @@ from lab.core.route53.query import (
     Unanswerable,
 )
 from lab.core.route53.rdata import TYPE_NUMBERS, Rdata, parse_value
-from lab.core.route53.resolver import Outcome, RRset, shuffled
 
 RCODES = {
     "NOERROR": NOERROR,

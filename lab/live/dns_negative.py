@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import random
 
+from lab.core.route53.answer import Outcome, negative_soa
 from lab.core.route53.catalog import Catalog, ZoneTable
 from lab.core.route53.query import Query, parse_query
-from lab.core.route53.resolver import Outcome, negative_soa
 from lab.live.dns_message import pack_answer
 
 _ORDINARY_TYPES = frozenset(range(1, 128)) - {41}

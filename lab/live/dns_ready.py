@@ -7,8 +7,8 @@ from bisect import bisect
 from collections.abc import Callable
 from itertools import accumulate
 
+from lab.core.route53.answer import Decision, Outcome
 from lab.core.route53.query import Query
-from lab.core.route53.resolver import Decision, Outcome
 from lab.live.dns_message import pack_answer
 
 ORDERS_MAX = 32

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from lab.core.checkers import Checker
 from lab.core.endpoint_name import EndpointNames
 from lab.core.health_check import HealthCheck
+from lab.core.route53.answer import choose, shuffled
 from lab.core.route53.catalog import Catalog
 from lab.core.route53.name import NameSyntaxError, to_wire
 from lab.core.route53.origin import Origin, Origins
-from lab.core.route53.resolver import Resolver, choose, shuffled
+from lab.core.route53.resolver import Resolver
 from lab.core.topology import Place, Topology
 from lab.core.zone import Zones
 from lab.data import geography
@@ -47,7 +48,7 @@ class ProbeTargets:
     def _through_zones(self, name: str, checker: Checker) -> str | None:
         if self._resolver is None:
             catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames))
-            self._resolver = Resolver(catalog, Origins(self._topology, geography()), self._health)
+            self._resolver = Resolver(catalog, Origins(self._topology, geography()), self._health, self._rng)
         try:
             decision = self._resolver.decide(to_wire(name), "A", _origin(checker))
         except NameSyntaxError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from random import Random
 from typing import Any
 
 from lab.core.endpoint_name import EndpointName, EndpointNames
+from lab.core.route53.answer import Decision
 from lab.core.route53.catalog import Catalog
 from lab.core.route53.name import to_wire
 from lab.core.route53.origin import Origins
-from lab.core.route53.resolver import Decision, Resolver
+from lab.core.route53.resolver import Resolver
 from lab.core.topology import RoundTrip, Topology, regional_addresses
 from lab.core.zone import AliasTarget, CidrCollection, HostedZone, RecordSet, Zones
 from lab.data import geography, places
@@ -48,14 +50,15 @@ class World:
         zone = HostedZone("Z1", "lab.test.", records)
         catalog = Catalog(Zones((zone, *zones), tuple(collections)), EndpointNames(tuple(endpoints)))
         self.origins = Origins(topology, geography())
-        self.resolver = Resolver(catalog, self.origins, lambda check: check not in self.down)
+        self.resolver = Resolver(catalog, self.origins, lambda check: check not in self.down, Random(1))
 
     def decide(self, name: str, type: str = "A", client: str = "dublin", *, explain: bool = False) -> Decision:
         """The decision for a client in a place, or at ADDRESS/BITS."""
         subnet = client if client[0].isdigit() or ":" in client else TOPOLOGY.place(client).subnet
         full = name if name.endswith(".") else f"{name}.lab.test" if name else "lab.test"
         origin = self.origins.locate(ipaddress.ip_network(subnet))
-        return self.resolver.decide(to_wire(full), type, origin, explain=explain)
+        decide = self.resolver.explain if explain else self.resolver.decide
+        return decide(to_wire(full), type, origin)
 
     def answers(self, name: str, type: str = "A", client: str = "dublin") -> dict[str, float]:
         """The last values that can be answered, each with its probability (several values joined by a space)."""

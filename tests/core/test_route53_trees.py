@@ -9,7 +9,7 @@ import pytest
 from route53_world import World, record, to
 
 from lab.core.endpoint_name import EndpointName
-from lab.core.route53.resolver import choose, shuffled
+from lab.core.route53.answer import choose, shuffled
 from lab.core.zone import AliasTarget, RecordSet
 
 API = EndpointName("d-1.execute-api.us-east-1.amazonaws.com.", "regional-api-domain", ("127.43.1.1",), "ZAPI")
@@ -123,6 +123,19 @@ def test_an_alias_to_nothing_is_no_answer_and_unhealthy() -> None:
 def test_aliases_in_a_circle_end_without_an_answer() -> None:
     world = World(record("a", alias=to("b")), record("b", alias=to("a")))
     assert world.answers("a") == {"NOERROR": 1.0}
+
+
+def test_a_tree_of_countless_paths_is_answered_by_chance_and_in_no_time() -> None:
+    levels = [
+        record(f"level{n}", alias=to(f"level{n + 1}"), set_identifier=str(m), weight=1)
+        for n in range(40)
+        for m in range(2)
+    ]
+    world = World(*levels, record("level40", "192.0.2.1", health_check_id="c"))
+    decision = world.decide("level0")
+    assert decision.sampled
+    assert decision.outcomes[0].answer[0].values == ("192.0.2.1",)
+    assert decision.consulted == ("c",)
 
 
 def test_an_alias_matches_only_its_own_type() -> None:

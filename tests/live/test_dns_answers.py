@@ -13,11 +13,12 @@ from dns_lab import ENDPOINTS, ZONE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.core.route53.answer import Outcome, RRset
 from lab.core.route53.catalog import Catalog
 from lab.core.route53.origin import Origins
 from lab.core.route53.query import Query, parse_query
 from lab.core.route53.rdata import TYPE_NUMBERS
-from lab.core.route53.resolver import Outcome, Resolver, RRset
+from lab.core.route53.resolver import Resolver
 from lab.core.topology import Topology, regional_addresses
 from lab.core.zone import HostedZone, RecordSet, Zones
 from lab.data import geography, places
@@ -47,7 +48,9 @@ VALUES = {
 def answerer(*zones: HostedZone) -> Answerer:
     origins = Origins(TOPOLOGY, geography())
     catalog = Catalog(Zones(zones or (ZONE,)), ENDPOINTS)
-    return Answerer(Resolver(catalog, origins, lambda _: True), origins, random.Random(1), watched=True)
+    return Answerer(
+        Resolver(catalog, origins, lambda _: True, random.Random(1)), origins, random.Random(1), watched=True
+    )
 
 
 def mutated(rng: random.Random, seeds: list[bytes]) -> bytes:
