@@ -17,7 +17,7 @@ from lab.core import codec
 from lab.core.history import Event
 
 EVENTS_KEPT = 20_000
-"""How many events are held for readers. The file keeps more and is cut to these at a start, when it is twice as long."""
+"""How many events are held for readers. The file has more and is cut to these at a start, once it is twice as long."""
 
 
 class HistoryLog:

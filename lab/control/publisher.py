@@ -15,9 +15,9 @@ import orjson
 
 from lab.live.clock import now_ms
 from lab.live.documents import VERSION_HEADER
-from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_client import Address, CallFailed, HttpClient
 
-PUSH_TIMEOUT_S = 5.0
+PUSH_TIMEOUT_S = 3.0
 RETRY_FIRST_S = 0.1
 RETRY_LAST_S = 2.0
 WAIT_FOR_ABSENT_S = 0.25
@@ -27,7 +27,7 @@ SUBSCRIBERS: dict[str, tuple[str, ...]] = {
     "edge": ("zones", "endpoints", "health_checks", "functions", "apis", "tables", "faults"),
     "replicator": ("tables", "faults"),
 }
-"""Which part gets which documents (docs/architecture.md)."""
+"""Which part gets which documents (docs/architecture.md); each part of an edge that is several gets the edge's."""
 
 
 class _Subscriber:
@@ -41,10 +41,10 @@ class _Subscriber:
         raise_version: Callable[[str, int], None],
     ) -> None:
         self.name, self._client, self._content, self._raise_version = name, client, content, raise_version
-        self.documents = SUBSCRIBERS[name]
+        self.documents = SUBSCRIBERS.get(name, SUBSCRIBERS["edge"])
         self.held: dict[str, int] = {}
         self.wanted: dict[str, int] = {}
-        self.problem: str | None = "has not been reached yet"
+        self.problem: str | None = None
         self._attempts = 0
         self._changed = asyncio.Event()
         self._attempted = asyncio.Condition()
@@ -90,6 +90,11 @@ class _Subscriber:
                     self.problem, retry_s = None, RETRY_FIRST_S
                 except CallFailed as error:
                     self.problem = str(error)
+                except Exception as error:  # a bug must be seen and must not end the publishing
+                    self.problem = f"{type(error).__name__}: {error}"
+                    asyncio.get_running_loop().call_exception_handler(
+                        {"message": f"publishing to {self.name} failed", "exception": error}
+                    )
                 async with self._attempted:
                     self._attempts += 1
                     self._attempted.notify_all()
@@ -123,13 +128,18 @@ class _Subscriber:
 class Publisher:
     """All documents and the parts that want them. `sources` make a document's current content."""
 
-    def __init__(self, socket_path: Callable[[str], str], sources: dict[str, Callable[[], Any]]) -> None:
+    def __init__(
+        self,
+        address_of: Callable[[str], Address],
+        sources: dict[str, Callable[[], Any]],
+        edge_parts: Iterable[str] = ("edge",),
+    ) -> None:
         self._sources = sources
         start = now_ms() * 1000  # later than every version of an earlier control
         self._versions = dict.fromkeys(sources, start)
         self._encoded: dict[str, tuple[int, bytes]] = {}
         self._clients = {
-            name: HttpClient(UnixAddress(socket_path(name)), connect_timeout_s=1.0) for name in SUBSCRIBERS
+            name: HttpClient(address_of(name), connect_timeout_s=1.0) for name in (*edge_parts, "replicator")
         }
         self._parts = {
             name: _Subscriber(name, client, self._content, self._raise_version)

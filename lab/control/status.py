@@ -36,11 +36,11 @@ async def lab_status(
 ) -> dict[str, Any]:
     """The answer of `GET /api/status`.
 
-    `parts` holds each part's own `GET /status`, `health_checks` their statuses without the checkers. `own` is control's.
+    `parts` holds each part's own `GET /status`, `health_checks` the statuses without the checkers. `own` is control's.
     """
     names = list(parts)
     *found, checks = await asyncio.gather(
-        *(ask(parts[name], "/status") for name in names), ask(parts["edge"], "/status/health-checks")
+        *(ask(parts[name], "/status") for name in names), ask(parts[topology.resolver_part], "/status/health-checks")
     )
     if "error" not in checks:
         checks = {key: {k: v for k, v in value.items() if k != "checkers"} for key, value in checks.items()}
@@ -50,7 +50,7 @@ async def lab_status(
         "block": topology.block,
         "state_dir": topology.state_dir,
         "global_endpoint": f"http://{topology.global_address}:{topology.aws_port}",
-        "dns": {"address": topology.global_address, "port": topology.dns_port},
+        "dns": {"address": topology.dns_address, "port": topology.dns_port},
         "regions": [
             {
                 "region": region.code,

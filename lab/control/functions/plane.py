@@ -35,6 +35,7 @@ from lab.live.clock import now_ms
 
 ROLE = re.compile(r"arn:aws[a-zA-Z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-/]+")
 MEMORY_MB_MAX = 10_240
+TIMEOUT_S_MAX = 900
 UNRESERVED_CONCURRENCY_MIN = 100
 CONCURRENCY_LIMIT = 1_000
 
@@ -80,9 +81,9 @@ class FunctionsPlane:
                     "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
                 )
         self._refuse_existing(call.region, name)
+        settings = _settings(given)
         code = await self._unpack(call.region, name, given["Code"])
         self._refuse_existing(call.region, name)  # another call may have made it meanwhile
-        settings = _settings(given)
         stamp = _stamp()
         function = Function(
             region=call.region,
@@ -359,12 +360,13 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
         settings["environment"] = checked_environment(given["Environment"].get("Variables", {}))
     if "EphemeralStorage" in given:
         settings["ephemeral_storage_mb"] = given["EphemeralStorage"]["Size"]
-    if settings.get("memory_mb", 0) > MEMORY_MB_MAX:
-        raise AwsError(
-            "InvalidParameterValueException",
-            f"'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to "
-            f"{MEMORY_MB_MAX}",
-        )
+    for name, member, most in (("memory_mb", "memorySize", MEMORY_MB_MAX), ("timeout_s", "timeout", TIMEOUT_S_MAX)):
+        if settings.get(name, 0) > most:
+            raise AwsError(
+                "ValidationException",
+                f"1 validation error detected: Value '{settings[name]}' at '{member}' failed to satisfy constraint: "
+                f"Member must have value less than or equal to {most}",
+            )
     runtime = settings.get("runtime")
     if runtime is not None and not re.fullmatch(r"python3\.\d+", runtime):
         raise AwsError(

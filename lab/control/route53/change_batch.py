@@ -263,11 +263,12 @@ def _alias_target_problem(zone: HostedZone, record: RecordSet, by_name: dict[str
     alias = record.alias
     if alias is None or alias.hosted_zone_id != zone.zone_id:
         return None
-    shown = f"Tried to create an alias that targets {names.shown(alias.dns_name)}, type {record.type} in zone {zone.zone_id}"
+    target = f"{names.shown(alias.dns_name)}, type {record.type} in zone {zone.zone_id}"
+    shown = f"Tried to create an alias that targets {target}"
     if not names.lies_in(alias.dns_name, zone.name):
         return f"{shown}, but the alias target name does not lie within the target zone"
     if alias.dns_name == record.name:
         return f"{shown}, but an alias cannot target itself"
-    if not any(target.type == record.type for target in by_name.get(alias.dns_name, [])):
+    if not any(other.type == record.type for other in by_name.get(alias.dns_name, [])):
         return f"{shown}, but that target was not found"
     return None

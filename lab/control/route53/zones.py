@@ -43,7 +43,7 @@ class ZonesPlane:
         if any(zone.caller_reference == given["CallerReference"] for zone in zones):
             raise AwsError(
                 "HostedZoneAlreadyExists",
-                f"A hosted zone has already been created with the specified caller reference: {given['CallerReference']}",
+                f"A hosted zone has already been created with the caller reference {given['CallerReference']!r}",
             )
         if len(zones) >= ZONES_MAX:
             raise AwsError("TooManyHostedZones", f"Limits Exceeded: MAX_HOSTED_ZONES_BY_OWNER - {ZONES_MAX}")

@@ -1,0 +1,113 @@
+"""What a batch of Route 53 changes makes of a zone; no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+
+from lab.control.aws_error import AwsError
+from lab.control.route53.change_batch import RecordChange, changed
+from lab.core.route53.catalog import apex_records
+from lab.core.zone import AliasTarget, HostedZone, RecordSet
+
+ZONE = HostedZone("Z1", "example.com.", apex_records("Z1", "example.com."))
+WWW = RecordSet("www.example.com.", "A", 60, ("192.0.2.1",))
+
+Action = Literal["CREATE", "DELETE", "UPSERT"]
+
+
+def after(*changes: tuple[Action, RecordSet], zone: HostedZone = ZONE) -> HostedZone:
+    batch = [RecordChange(action, record) for action, record in changes]
+    return replace(zone, record_sets=changed(zone, batch, {"check"}))
+
+
+def messages(*changes: tuple[Action, RecordSet], zone: HostedZone = ZONE) -> str:
+    with pytest.raises(AwsError) as caught:
+        after(*changes, zone=zone)
+    assert caught.value.code == "InvalidChangeBatch"
+    return caught.value.message
+
+
+def test_create_upsert_and_delete_do_what_they_say() -> None:
+    zone = after(("CREATE", WWW))
+    moved = replace(WWW, values=("192.0.2.2",))
+    zone = after(("UPSERT", moved), zone=zone)
+    assert moved in zone.record_sets and WWW not in zone.record_sets
+    assert after(("DELETE", moved), zone=zone) == replace(ZONE, record_sets=zone.record_sets[:-1])
+
+
+def test_a_delete_and_a_create_of_one_name_replace_it_in_one_batch() -> None:
+    zone = after(("CREATE", WWW))
+    cname = RecordSet("www.example.com.", "CNAME", 60, ("elsewhere.example.",))
+    assert cname in after(("DELETE", WWW), ("CREATE", cname), zone=zone).record_sets
+
+
+def test_all_reasons_are_told_at_once() -> None:
+    text = messages(("DELETE", WWW), ("CREATE", replace(WWW, name="www.other.org.")))
+    assert text == (
+        "[Tried to delete resource record set [name='www.example.com.', type='A'] but it was not found, "
+        "RRSet with DNS name www.other.org. is not permitted in zone example.com.]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ((("CREATE", WWW), ("CREATE", WWW)), "but it already exists"),
+        ((("CREATE", replace(WWW, name="example.com.", type="CNAME", values=("a.b.",))),), "not permitted at apex"),
+        ((("CREATE", WWW), ("CREATE", replace(WWW, type="CNAME", values=("a.b.",)))), "conflicting RRSet"),
+        ((("CREATE", replace(WWW, weight=1)),), "Missing field 'SetIdentifier'"),
+        ((("CREATE", replace(WWW, set_identifier="a")),), "Missing field 'a routing policy'"),
+        ((("CREATE", replace(WWW, set_identifier="a", weight=1, region="us-east-1")),), "found more than one"),
+        ((("CREATE", replace(WWW, ttl=None)),), "but found none"),
+        ((("CREATE", replace(WWW, alias=AliasTarget("Z2", "a.b.", False))),), "found more than one"),
+        ((("CREATE", replace(WWW, values=("192.0.2.1", "192.0.2.1"))),), "Duplicate Resource Record"),
+        ((("CREATE", replace(WWW, values=("1.2.3",))),), "ARRDATAIllegalIPv4Address"),
+        ((("CREATE", replace(WWW, type="TXT", values=("bare words",))),), "quotation marks"),
+        ((("CREATE", replace(WWW, type="MX", values=("mail.example.",))),), "MXRRDATANotValid"),
+        ((("DELETE", ZONE.record_sets[0]),), "at least one NS record"),
+        ((("DELETE", ZONE.record_sets[1]),), "exactly one SOA record"),
+        (
+            (("CREATE", replace(WWW, set_identifier="a", weight=1)), ("CREATE", WWW)),
+            "routing policies cannot be mixed (simple, weighted)",
+        ),
+        (
+            (
+                ("CREATE", replace(WWW, set_identifier="a", region="us-east-1")),
+                ("CREATE", replace(WWW, set_identifier="b", region="us-east-1")),
+            ),
+            "another latency RRSet exists",
+        ),
+    ],
+)  # fmt: skip
+def test_batches_that_route_53_refuses_are_refused(changes: tuple[tuple[Action, RecordSet], ...], part: str) -> None:
+    assert part in messages(*changes)
+
+
+def test_a_delete_must_repeat_the_values_in_any_order() -> None:
+    two = replace(WWW, values=("192.0.2.1", "192.0.2.2"))
+    zone = after(("CREATE", two))
+    assert "do not match the current values" in messages(("DELETE", WWW), zone=zone)
+    after(("DELETE", replace(two, values=two.values[::-1])), zone=zone)
+
+
+def test_an_alias_within_the_zone_needs_its_target() -> None:
+    alias = RecordSet("a.example.com.", "A", alias=AliasTarget("Z1", "www.example.com.", False))
+    assert "but that target was not found" in messages(("CREATE", alias))
+    assert alias in after(("CREATE", alias), ("CREATE", WWW)).record_sets
+    outside = replace(alias, alias=AliasTarget("Z1", "www.other.org.", False))
+    assert "does not lie within the target zone" in messages(("CREATE", outside))
+
+
+def test_a_failover_alias_must_evaluate_its_targets_health() -> None:
+    alias = AliasTarget("ZOTHER", "x.example.", False)
+    record = RecordSet("f.example.com.", "A", alias=alias, set_identifier="p", failover="PRIMARY")
+    assert "must evaluate its target's health" in messages(("CREATE", record))
+
+
+def test_more_than_a_thousand_values_are_too_many_and_upserts_count_twice() -> None:
+    records = [replace(WWW, name=f"n{n}.example.com.") for n in range(501)]
+    assert len(after(*(("CREATE", record) for record in records)).record_sets) == 503
+    assert "limit of 1000" in messages(*(("UPSERT", record) for record in records))

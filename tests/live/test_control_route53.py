@@ -1,0 +1,227 @@
+"""Route 53's control plane, through boto3 and a real control process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from control_process import ControlLab, eventually, lab_fixture
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[ControlLab]:
+    yield from lab_fixture()
+
+
+@pytest.fixture
+def zone(lab: ControlLab, request: pytest.FixtureRequest) -> str:
+    """A fresh zone `TEST.lab.test`."""
+    name = f"{abs(hash(request.node.nodeid)):x}.lab.test"
+    made = lab.client("route53").create_hosted_zone(Name=name, CallerReference=request.node.nodeid)
+    zone_id: str = made["HostedZone"]["Id"]
+    return zone_id
+
+
+def name_of(lab: ControlLab, zone: str) -> str:
+    name: str = lab.client("route53").get_hosted_zone(Id=zone)["HostedZone"]["Name"]
+    return name
+
+
+def a_record(name: str, address: str = "192.0.2.1", **more: Any) -> dict[str, Any]:
+    return {"Name": name, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": address}], **more}
+
+
+def change(lab: ControlLab, zone: str, *changes: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    batch = {"Changes": [{"Action": action, "ResourceRecordSet": record} for action, record in changes]}
+    answer: dict[str, Any] = lab.client("route53").change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+    return answer
+
+
+def refusal(call: Any, *arguments: Any, **parameters: Any) -> tuple[str, int, str]:
+    with pytest.raises(ClientError) as caught:
+        call(*arguments, **parameters)
+    response: Any = caught.value.response
+    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
+
+
+def records_of(lab: ControlLab, zone: str, **parameters: Any) -> list[tuple[str, str]]:
+    found = lab.client("route53").list_resource_record_sets(HostedZoneId=zone, **parameters)["ResourceRecordSets"]
+    return [(record["Name"], record["Type"]) for record in found]
+
+
+def test_a_new_zone_has_its_name_servers_and_soa_and_is_published(lab: ControlLab, zone: str) -> None:
+    name = name_of(lab, zone)
+    assert records_of(lab, zone) == [(name, "NS"), (name, "SOA")]
+    published = {z.zone_id: z for z in lab.edge.document("zones").zones}[zone.removeprefix("/hostedzone/")]
+    assert published.name == name
+    servers = lab.client("route53").get_hosted_zone(Id=zone)["DelegationSet"]["NameServers"]
+    assert len(servers) == 4 and servers[0].startswith("ns-")
+
+
+def test_a_zone_is_found_by_its_name(lab: ControlLab, zone: str) -> None:
+    name = name_of(lab, zone)
+    found = lab.client("route53").list_hosted_zones_by_name(DNSName=name, MaxItems="1")["HostedZones"]
+    assert [z["Id"] for z in found] == [zone]
+    listed = lab.client("route53").get_paginator("list_hosted_zones").paginate(PaginationConfig={"PageSize": 1})
+    assert zone in [z["Id"] for page in listed for z in page["HostedZones"]]
+
+
+def test_a_change_is_in_sync_once_the_resolver_has_it(lab: ControlLab, zone: str) -> None:
+    answer = change(lab, zone, ("CREATE", a_record("www." + name_of(lab, zone))))
+    info = lab.client("route53").get_change(Id=answer["ChangeInfo"]["Id"])["ChangeInfo"]
+    assert info["Status"] == "INSYNC"
+    published = {z.zone_id: z for z in lab.edge.document("zones").zones}[zone.removeprefix("/hostedzone/")]
+    assert "192.0.2.1" in {value for record in published.record_sets for value in record.values}
+
+
+def test_a_change_stays_pending_while_the_resolver_is_away() -> None:
+    with ControlLab(parts=False) as lab:
+        client = lab.client("route53")
+        made = client.create_hosted_zone(Name="away.test", CallerReference="away")
+        change_id = made["ChangeInfo"]["Id"]
+        assert client.get_change(Id=change_id)["ChangeInfo"]["Status"] == "PENDING"
+        lab.start_part("edge")
+        eventually(lambda: client.get_change(Id=change_id)["ChangeInfo"]["Status"] == "INSYNC", "the change in sync")
+        assert [z.name for z in lab.edge.document("zones").zones] == ["away.test."]
+
+
+def test_a_batch_happens_whole_or_not_at_all(lab: ControlLab, zone: str) -> None:
+    name = name_of(lab, zone)
+    code, status, message = refusal(
+        change, lab, zone, ("CREATE", a_record("one." + name)), ("DELETE", a_record("absent." + name))
+    )
+    assert (code, status) == ("InvalidChangeBatch", 400)
+    assert message == (f"[Tried to delete resource record set [name='absent.{name}', type='A'] but it was not found]")
+    assert records_of(lab, zone) == [(name, "NS"), (name, "SOA")]
+
+
+def test_latency_records_with_health_checks_round_trip(lab: ControlLab, zone: str) -> None:
+    name = "api." + name_of(lab, zone)
+    client = lab.client("route53")
+    check = client.create_health_check(
+        CallerReference=name,
+        HealthCheckConfig={"Type": "HTTP", "FullyQualifiedDomainName": "x.example", "ResourcePath": "health"},
+    )["HealthCheck"]
+    assert check["HealthCheckConfig"]["ResourcePath"] == "/health" and check["HealthCheckConfig"]["Port"] == 80
+    alias = {"HostedZoneId": "Z1UJRXOUMOOFQ8", "DNSName": "d-a.example.", "EvaluateTargetHealth": True}
+    wanted = [
+        {"Name": name, "Type": "A", "SetIdentifier": region, "Region": region, "AliasTarget": alias,
+         "HealthCheckId": check["Id"]}
+        for region in ("us-east-1", "us-west-2")
+    ]  # fmt: skip
+    change(lab, zone, *(("UPSERT", record) for record in wanted))
+    found = client.list_resource_record_sets(HostedZoneId=zone, StartRecordName=name)["ResourceRecordSets"]
+    assert [record for record in found if record["Name"] == name] == wanted
+    published = {z.zone_id: z for z in lab.edge.document("zones").zones}[zone.removeprefix("/hostedzone/")]
+    assert {r.region for r in published.record_sets if r.name == name} == {"us-east-1", "us-west-2"}
+    assert check["Id"] in [c.health_check_id for c in lab.edge.document("health_checks").checks]
+    absent = {**wanted[0], "HealthCheckId": "absent"}
+    assert refusal(change, lab, zone, ("UPSERT", absent))[:2] == ("NoSuchHealthCheck", 404)
+
+
+def test_record_sets_are_listed_in_route_53s_order_in_pages(lab: ControlLab, zone: str) -> None:
+    name = name_of(lab, zone)
+    for label in ("b", "a.z", "*", "a"):
+        change(lab, zone, ("CREATE", a_record(f"{label}.{name}")))
+    expected = [(name, "NS"), (name, "SOA"), ("\\052." + name, "A"), ("a." + name, "A"), ("b." + name, "A")]
+    expected.append(("a.z." + name, "A"))
+    assert records_of(lab, zone) == expected
+    pages = (
+        lab.client("route53")
+        .get_paginator("list_resource_record_sets")
+        .paginate(HostedZoneId=zone, PaginationConfig={"PageSize": 2})
+    )
+    assert [(r["Name"], r["Type"]) for page in pages for r in page["ResourceRecordSets"]] == expected
+
+
+def test_a_zone_with_records_cannot_be_deleted_an_empty_one_can(lab: ControlLab, zone: str) -> None:
+    client, record = lab.client("route53"), a_record("www." + name_of(lab, zone))
+    change(lab, zone, ("CREATE", record))
+    assert refusal(client.delete_hosted_zone, Id=zone)[:2] == ("HostedZoneNotEmpty", 400)
+    change(lab, zone, ("DELETE", record))
+    client.delete_hosted_zone(Id=zone)
+    assert refusal(client.get_hosted_zone, Id=zone)[:2] == ("NoSuchHostedZone", 404)
+
+
+def test_health_checks_are_made_once_a_reference_and_updated_by_version(lab: ControlLab) -> None:
+    client = lab.client("route53")
+    config = {"Type": "TCP", "IPAddress": "127.0.0.1", "Port": 9, "RequestInterval": 10}
+    made = client.create_health_check(CallerReference="once", HealthCheckConfig=config)["HealthCheck"]
+    again = client.create_health_check(CallerReference="once", HealthCheckConfig=config)["HealthCheck"]
+    assert again["Id"] == made["Id"]
+    other = {**config, "Port": 10}
+    assert refusal(client.create_health_check, CallerReference="once", HealthCheckConfig=other)[:2] == (
+        "HealthCheckAlreadyExists",
+        409,
+    )
+    updated = client.update_health_check(HealthCheckId=made["Id"], HealthCheckVersion=1, FailureThreshold=5)
+    assert updated["HealthCheck"]["HealthCheckConfig"]["FailureThreshold"] == 5
+    stale = {"HealthCheckId": made["Id"], "HealthCheckVersion": 1, "Disabled": True}
+    assert refusal(client.update_health_check, **stale)[:2] == ("HealthCheckVersionMismatch", 409)
+    client.delete_health_check(HealthCheckId=made["Id"])
+    assert refusal(client.get_health_check, HealthCheckId=made["Id"])[:2] == ("NoSuchHealthCheck", 404)
+    assert refusal(client.create_health_check, CallerReference="once", HealthCheckConfig=config)[1] == 409
+
+
+@pytest.mark.parametrize(
+    ("config", "part"),
+    [
+        ({"Type": "HTTP"}, "Either IPAddress or FullyQualifiedDomainName"),
+        ({"Type": "TCP", "IPAddress": "127.0.0.1"}, "Port must be specified"),
+        ({"Type": "HTTP", "IPAddress": "nowhere"}, "Invalid IP address"),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "RequestInterval": 20}, "expected 10 or 30"),
+        ({"Type": "HTTP_STR_MATCH", "IPAddress": "127.0.0.1"}, "SearchString must be specified"),
+        ({"Type": "CALCULATED", "HealthThreshold": 1, "ChildHealthChecks": ["absent"]}, "does not exist"),
+        ({"Type": "GOPHER", "IPAddress": "127.0.0.1"}, "enum value set"),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "FailureThreshold": 11}, "less than or equal to 10"),
+    ],
+)
+def test_health_checks_that_route_53_would_refuse_are_refused(
+    lab: ControlLab, config: dict[str, Any], part: str
+) -> None:
+    code, status, message = refusal(
+        lab.client("route53").create_health_check, CallerReference=part, HealthCheckConfig=config
+    )
+    assert (code, status) == ("InvalidInput", 400)
+    assert part in message
+
+
+def test_a_health_checks_status_is_what_the_probers_say(lab: ControlLab) -> None:
+    client = lab.client("route53")
+    config = {"Type": "TCP", "IPAddress": "127.0.0.1", "Port": 9}
+    check_id = client.create_health_check(CallerReference="seen", HealthCheckConfig=config)["HealthCheck"]["Id"]
+    reason = "Failure: connection refused"
+    checker = {"region": "us-east-1", "address": "127.45.0.1", "status": "unhealthy", "reason": reason}
+    checker |= {"checked_ms": 1_700_000_000_000, "failure_reason": reason, "failed_ms": 1_700_000_000_000}
+    answer = json.dumps({"status": "unhealthy", "since_ms": 1, "checkers": [checker]}).encode()
+    lab.edge.answers[f"GET /status/health-checks/{check_id}"] = (200, answer)
+    for ask in (client.get_health_check_status, client.get_health_check_last_failure_reason):
+        (observation,) = ask(HealthCheckId=check_id)["HealthCheckObservations"]
+        assert observation["StatusReport"]["Status"] == reason
+        assert observation["StatusReport"]["CheckedTime"].timestamp() == 1_700_000_000
+
+
+def test_tags_counts_and_limits_are_told(lab: ControlLab, zone: str) -> None:
+    client = lab.client("route53")
+    zone_id = zone.removeprefix("/hostedzone/")
+    tags = [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
+    client.change_tags_for_resource(ResourceType="hostedzone", ResourceId=zone_id, AddTags=tags)
+    client.change_tags_for_resource(ResourceType="hostedzone", ResourceId=zone_id, RemoveTagKeys=["a"])
+    found = client.list_tags_for_resource(ResourceType="hostedzone", ResourceId=zone_id)["ResourceTagSet"]
+    assert found["Tags"] == tags[1:]
+    assert client.get_hosted_zone_count()["HostedZoneCount"] >= 1
+    limit = client.get_hosted_zone_limit(Type="MAX_RRSETS_BY_ZONE", HostedZoneId=zone_id)
+    assert (limit["Limit"]["Value"], limit["Count"]) == (10_000, 2)
+    assert client.get_account_limit(Type="MAX_HEALTH_CHECKS_BY_OWNER")["Limit"]["Value"] == 200
+
+
+def test_what_the_lab_has_not_is_refused_by_name(lab: ControlLab) -> None:
+    client = lab.client("route53")
+    code, status, message = refusal(client.list_reusable_delegation_sets)
+    assert (code, status) == ("NotImplemented", 501) and "route53:ListReusableDelegationSets" in message
+    vpc = {"VPCRegion": "us-east-1", "VPCId": "vpc-1"}
+    private = {"Name": "p.test", "CallerReference": "p", "VPC": vpc}
+    assert "private hosted zones" in refusal(client.create_hosted_zone, **private)[2]
