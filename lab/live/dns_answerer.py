@@ -51,6 +51,7 @@ class Answerer:
         self.resolver = resolver
         self.ready_udp: dict[str, dict[bytes, Ready]] = {}
         self.negative = NegativeAnswers(resolver.catalog)
+        self.ready_max = READY_ANSWERS_MAX
         self._origins = origins
         self._rng = rng
         self._watched = watched
@@ -148,7 +149,7 @@ class Answerer:
             return
         if decision.consulted and not self._watched:
             return
-        if self._ready_count >= READY_ANSWERS_MAX:
+        if self._ready_count >= self.ready_max:
             self.forget()
             table = self.ready_udp[source] = {}
         table[key] = ready

@@ -7,7 +7,7 @@ import random
 
 import dnslib
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.route53.query import FORMERR, NOTIMP, Query, Unanswerable, parse_query
@@ -30,6 +30,7 @@ def with_subnet(family: int, bits: int, scope: int, address: bytes) -> bytes:
     return packet(opt=dnslib.EDNS0(udp_len=1232, opts=[option]))
 
 
+@settings(deadline=None)
 @given(
     name=NAMES,
     rtype=st.integers(0, 65535),
@@ -63,6 +64,7 @@ def test_a_query_made_by_dnslib_is_read_as_it_was_meant(
         assert (query.edns.subnet and query.edns.subnet.network) == subnet
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_parser_raise(data: bytes) -> None:
     assert isinstance(parse_query(data), (Query, Unanswerable))

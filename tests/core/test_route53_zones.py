@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from route53_world import World, record
 
@@ -145,6 +145,7 @@ def test_a_text_that_is_no_name_is_told_so(text: str) -> None:
 LABELS = st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(LABELS)
 def test_any_wire_name_survives_its_text(labels: list[bytes]) -> None:
     wire = b"".join(bytes([len(label)]) + label for label in labels).lower() + b"\0"
