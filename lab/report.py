@@ -156,8 +156,9 @@ def print_lab(lab: dict[str, Any], *, detach: bool) -> None:
     """The table of a lab that has just started."""
     out = console()
     table = Table(show_lines=True)
-    for heading in ("Region, address", "Health", "AWS endpoint, API URL"):
+    for heading in ("Region, address", "Health"):
         table.add_column(heading, no_wrap=True)
+    table.add_column("AWS endpoint, API URL", overflow="fold")
     for region in lab["regions"]:
         table.add_row(
             f"{region['region']}\n{region['address']}",
@@ -194,8 +195,9 @@ def print_status(status: dict[str, Any]) -> None:
     up = f"{status['up_s'] // 60} min" if status["up_s"] >= 120 else f"{status['up_s']} s"
     out.print(f"Lab of {status['folder']}: pid {status['pid']}, up {up}, speed {status['speed']:g}", soft_wrap=True)
     regions = Table(show_lines=True)
-    for heading in ("Region, address", "Condition", "Health check", "AWS endpoint, API URL"):
+    for heading in ("Region, address", "State", "Health"):
         regions.add_column(heading, no_wrap=True)
+    regions.add_column("AWS endpoint, API URL", overflow="fold")
     for row in status["regions"]:
         urls = "\n".join([row["aws_endpoint"], *row["api_urls"]])
         regions.add_row(f"{row['region']}\n{row['address']}", _condition(row["condition"]), _checks(row), urls)
