@@ -40,9 +40,13 @@ class PlaceLine:
 
 @dataclass(frozen=True)
 class ContestLine:
-    """One contested key's line: the writes in order, and who won. `values` are what each region has at the end."""
+    """One contested key's line: the writes in order and where each was made, and who won.
+
+    `values` are what each region has at the end.
+    """
 
     key: str
+    written_in: tuple[str, ...]
     writes: tuple[str, ...]
     winner: str | None
     winner_region: str | None
@@ -132,6 +136,7 @@ def split_brain_report(name: str, scenario: SplitBrainScenario, history: History
     lines = tuple(
         ContestLine(
             contest.key,
+            tuple(op.region or op.client for op in contest.writes),
             tuple(op.value or "(deleted)" for op in contest.writes),
             contest.winner.value if contest.winner else None,
             contest.winner.region if contest.winner else None,
@@ -141,7 +146,7 @@ def split_brain_report(name: str, scenario: SplitBrainScenario, history: History
     )
     return Report(
         name,
-        f"split brain: {scenario.region_a} and {scenario.region_b} both live, replication between them is cut",
+        f"{scenario.region_a} and {scenario.region_b} both live, replication between them is cut",
         overall(findings),
         findings,
         timeline(history, (), cut.time_ms if cut else 0),

@@ -76,11 +76,11 @@ def _print_places(report: Report, console: Console) -> None:
 def _print_contests(report: Report, console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("key")
-    table.add_column("written, in order")
+    table.add_column("written in, one after the other")
     table.add_column("won")
     for line in report.contests:
         won = line.winner_region or "nobody: " + ", ".join(f"{r} has {v}" for r, v in line.values.items())
-        table.add_row(line.key, "\n".join(line.writes), won)
+        table.add_row(line.key, ", ".join(line.written_in), won)
     console.print(table)
     console.print()
 
