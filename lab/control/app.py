@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -44,10 +45,12 @@ from lab.core.endpoint_name import EndpointNames
 from lab.core.faults import FaultSet
 from lab.core.function import Functions
 from lab.core.history import Event
+from lab.core.topology import Topology
 from lab.live.clock import now_ms
-from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import HttpServer, Request, Response, json_response
 from lab.live.part import PartContext
+from lab.live.part_address import part_address
 
 REQUEST_BYTES_MAX = 72 * 1024 * 1024
 """A function's package of 50 MB in base64 with what surrounds it."""
@@ -62,7 +65,7 @@ class Control:
         self._log = context.log
         state_dir = Path(topology.state_dir)
         folder = state_dir / "control"
-        clients = {name: HttpClient(UnixAddress(topology.socket_path(name))) for name in _ASKED}
+        clients = {name: HttpClient(part_address(topology, name)) for name in _asked(topology)}
         self._clients = clients
         self.history = HistoryLog(folder / "history.jsonl", context.log)
         self._route53 = Route53State(RecordFile(folder / "route53.json", Route53Records), self._zones_changed)
@@ -86,13 +89,13 @@ class Control:
         self._faults = Faults(
             faults,
             scope=self._fault_scope,
-            supervisor=clients["supervisor"],
+            supervisor=clients.get("supervisor"),
             publish=self._publish_faults,
             refill=self._restore_tables,
             record=self.history.append,
         )
         self._moto = MotoServices(folder / "iam.jsonl")
-        self._publisher = Publisher(topology.socket_path, self._sources())
+        self._publisher = Publisher(lambda part: part_address(topology, part), self._sources(), topology.edge_parts)
         self._dispatcher = self._make_dispatcher()
         self._endpoint = GlobalEndpoint(topology, self._dispatcher, self._functions.package)
         self._servers: list[HttpServer] = []
@@ -108,12 +111,13 @@ class Control:
             token,
             faults=self._faults,
             history=self.history,
-            edge=self._clients["edge"],
+            resolver=self._clients[self._topology.resolver_part],
+            fronts={code: self._clients[self._topology.front_part(code)] for code in self._topology.region_codes},
             replicator=self._clients["replicator"],
             status=self._lab_status,
         )
         self._functions.sweep()
-        address = self._topology.global_address
+        address = self._topology.bind_address(self._topology.global_address)
         for handler, port in (
             (self._endpoint.answer, self._topology.aws_port),
             (api.answer, self._topology.control_port),
@@ -147,7 +151,7 @@ class Control:
             case "POST", ["history"]:
                 return self._take_event(request)
             case "POST", ["replicas", table, region]:
-                return await self._take_replica(table, region, request)
+                return await self._take_replica(unquote(table), region, request)
             case "GET", ["status"]:
                 return json_response(200, orjson.dumps(self._status()))
         return None
@@ -204,11 +208,11 @@ class Control:
         }
 
     def _make_dispatcher(self) -> Dispatcher:
-        apis = self._apis
+        apis, resolver = self._apis, self._topology.resolver_part
         return Dispatcher(
             planes={
                 "route53": (
-                    ZonesPlane(self._route53, lambda version: self._publisher.holds("edge", "zones", version)),
+                    ZonesPlane(self._route53, lambda version: self._publisher.holds(resolver, "zones", version)),
                     HealthChecksPlane(self._route53, self._health_check_status),
                     TagsPlane(self._route53),
                 ),
@@ -278,7 +282,7 @@ class Control:
         }
 
     async def _health_check_status(self, health_check_id: str) -> dict[str, Any]:
-        status = await ask(self._clients["edge"], f"/status/health-checks/{health_check_id}")
+        status = await ask(self._clients[self._topology.resolver_part], f"/status/health-checks/{health_check_id}")
         if "error" in status:
             raise AwsError("ServiceUnavailable", f"the health checkers do not answer: {status['error']}", status=503)
         return status
@@ -304,7 +308,9 @@ class Control:
         return response.body
 
 
-_ASKED = ("supervisor", "edge", "replicator")
+def _asked(topology: Topology) -> tuple[str, ...]:
+    """The parts that control calls; containers have no supervisor."""
+    return (*topology.edge_parts, "replicator", *(() if topology.parts else ("supervisor",)))
 
 
 def _error(status: int, message: str) -> Response:

@@ -32,7 +32,7 @@ class GlobalEndpoint:
         names += [
             f"{s}.{code}.amazonaws.com" for s in GLOBAL_SERVICES for code in (*topology.region_codes, "us-west-2")
         ]
-        self._rule = host_rule((topology.global_address, *names))
+        self._rule = host_rule((*topology.names_of(topology.global_address), *names))
 
     def code_url(self, region: str, name: str, digest: str) -> str:
         """The URL of a function's package."""

@@ -22,8 +22,9 @@ from lab.control.table_engines import PREFIX, Body, creation_of
 from lab.core.faults import FaultSet
 from lab.core.table import Tables
 from lab.core.topology import Topology
-from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Request, Response
+from lab.live.part_address import part_address
 
 ENGINE_TIMEOUT_S = 15.0
 
@@ -60,7 +61,7 @@ class TablesPlane:
     ) -> None:
         self._records, self._faults, self._changed, self._log = records, faults, changed, log
         codes = topology.region_codes
-        self._engines = {code: HttpClient(UnixAddress(topology.socket_path(f"engine-{code}"))) for code in codes}
+        self._engines = {code: HttpClient(part_address(topology, f"engine-{code}")) for code in codes}
         self._global = GlobalTables(
             self._call_for_users, codes, now_ms, tables=records.value.tables, speed=topology.speed, legacy=legacy
         )

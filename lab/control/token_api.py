@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -53,14 +53,15 @@ class TokenApi:
         *,
         faults: Faults,
         history: HistoryLog,
-        edge: HttpClient,
+        resolver: HttpClient,
+        fronts: Mapping[str, HttpClient],
         replicator: HttpClient,
         status: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._token = token
-        self._rule = host_rule((topology.global_address,))
+        self._rule = host_rule(topology.names_of(topology.global_address))
         self._faults, self._history = faults, history
-        self._edge, self._replicator, self._status = edge, replicator, status
+        self._resolver, self._fronts, self._replicator, self._status = resolver, fronts, replicator, status
 
     async def answer(self, request: Request) -> Response:
         """Answer one request; every refusal is JSON with `error`."""
@@ -95,13 +96,18 @@ class TokenApi:
             case "GET", ["api", "history"]:
                 return _ok({"events": self._history.after(_after(request))})
             case "GET", ["api", "resolve"]:
-                return await self._pass_on(self._edge, "edge", f"/resolve?{request.query}")
+                return await self._pass_on(self._resolver, "edge", f"/resolve?{request.query}")
             case "GET", ["api", "health-checks", *rest]:
-                return await self._pass_on(self._edge, "edge", "/".join(["/status/health-checks", *rest]))
+                return await self._pass_on(self._resolver, "edge", "/".join(["/status/health-checks", *rest]))
             case "GET", ["api", ("conflicts" | "lost") as what]:
                 return await self._pass_on(self._replicator, "replicator", f"/{what}?{request.query}")
-            case "GET", ["api", "logs", *rest]:
-                return await self._pass_on(self._edge, "edge", f"/logs/{'/'.join(rest)}?{request.query}")
+            case "GET", ["api", "logs", region, *rest]:
+                if region not in self._fronts:
+                    return _error(404, f"no region {region}")
+                target = "/".join(["/logs", region, *rest])
+                return await self._pass_on(self._fronts[region], "edge", f"{target}?{request.query}")
+            case "GET", ["api", "documents", name]:
+                return await self._pass_on(self._resolver, "edge", f"/documents/{name}")
             case "POST", ["api", "converged"]:
                 return await self._converged(request)
         return _error(404, f"control has no {request.method} {request.path}")

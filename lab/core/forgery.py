@@ -41,11 +41,11 @@ def host_rule(addresses: Iterable[str], suffixes: Iterable[str] = ()) -> HostRul
     return HostRule(frozenset({"localhost", *addresses}), (".localhost", *suffixes))
 
 
-def aws_host_rule(address: str, region: str) -> HostRule:
-    """The rule of a region's AWS endpoint: its address, localhost names and AWS's own names of the region."""
+def aws_host_rule(addresses: Iterable[str], region: str) -> HostRule:
+    """The rule of a region's AWS endpoint: its addresses, localhost names and AWS's own names of the region."""
     return host_rule(
         (
-            address,
+            *addresses,
             f"s3.{region}.amazonaws.com",
             f"s3-{region}.amazonaws.com",
         ),

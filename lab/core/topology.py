@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import Literal
 
 from lab.core.geography import Coordinates
 
@@ -51,14 +52,41 @@ class RoundTrip:
 
 
 @dataclass(frozen=True)
+class PartAddress:
+    """Where a part (or, as `engine-REGION`, an engine) is reached when it is not a Unix socket in the run folder."""
+
+    part: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Published:
+    """A port of a container, and where the host reaches it."""
+
+    address: str
+    port: int
+    host_address: str
+    host_port: int
+
+
+EngineKind = Literal["ministack", "localstack"]
+
+
+@dataclass(frozen=True)
 class Topology:
     """One instance of the lab.
 
     `block` is the first two numbers of its loopback addresses ("127.10"). `speed` divides every wait. `state_dir` and
     `run_dir` are absolute folders: the first holds logs and what outlives a part, the second (mode 0700, a short path)
     the Unix sockets. `seed` is the root of every named random. `accelerator_delay_ms` (0 to 30000) is how long an
-    accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add the latency of the way
-    from a client's place to its edge location and on to the region.
+    accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add the latency of the
+    way from a client's place to its edge location and on to the region.
+
+    The rest is for regions in containers: `parts` says where each part listens (none: all are on this machine, behind
+    Unix sockets, and the edge is one part), `dns_host` is the DNS server's address where that is not the global one,
+    `listen_host` what parts bind in place of their own address; `published` is how the host reaches the containers'
+    ports, and `engine` is what runs the regions.
     """
 
     block: str
@@ -77,11 +105,59 @@ class Topology:
     round_trips: tuple[RoundTrip, ...] = ()
     accelerator_delay_ms: int = 30_000
     accelerator_latency: bool = False
+    engine: EngineKind = "ministack"
+    parts: tuple[PartAddress, ...] = ()
+    published: tuple[Published, ...] = ()
+    dns_host: str | None = None
+    listen_host: str | None = None
 
     @property
     def global_address(self) -> str:
         """The address of the global endpoint, the DNS server, control and the console."""
         return f"{self.block}.0.1"
+
+    @property
+    def dns_address(self) -> str:
+        """The address of the DNS server."""
+        return self.dns_host or self.global_address
+
+    def front_part(self, region: str) -> str:
+        """The part that holds a region's front."""
+        return f"front-{region}" if self.parts else "edge"
+
+    @property
+    def resolver_part(self) -> str:
+        """The part that holds the DNS server and the health checkers."""
+        return "resolver" if self.parts else "edge"
+
+    @property
+    def edge_parts(self) -> tuple[str, ...]:
+        """The part or parts that hold fronts, DNS server and health checkers, each once."""
+        fronts = (self.front_part(code) for code in self.region_codes)
+        return tuple(dict.fromkeys((*fronts, self.resolver_part)))
+
+    def part_address(self, part: str) -> PartAddress | None:
+        """Where a part listens, None for a Unix socket in the run folder."""
+        return next((address for address in self.parts if address.part == part), None)
+
+    def bind_address(self, address: str) -> str:
+        """What a part binds to be reached at `address`."""
+        return self.listen_host or address
+
+    def reachable(self, address: str, port: int) -> tuple[str, int]:
+        """Where this machine connects to reach a port of the lab."""
+        for entry in self.published:
+            if (entry.address, entry.port) == (address, port):
+                return entry.host_address, entry.host_port
+        return address, port
+
+    def names_of(self, address: str) -> tuple[str, ...]:
+        """Every name by which an address of the lab may be called: itself, where the host has it, its container's."""
+        names = [address, *(entry.host_address for entry in self.published if entry.address == address)]
+        if self.parts:
+            names += ["control"] if address == self.global_address else []
+            names += [f"front-{region.code}" for region in self.regions if region.address == address]
+        return tuple(names)
 
     @property
     def region_codes(self) -> tuple[str, ...]:

@@ -8,11 +8,13 @@ more on a new one only if it is marked idempotent: a write's outcome would be un
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httptools
 
 from lab.live.http_server import Headers, Response
+
+TOKEN_HEADER = "x-lab-token"
 
 
 class CallFailed(Exception):
@@ -32,11 +34,12 @@ class UnixAddress:
 
 @dataclass(frozen=True)
 class TcpAddress:
-    """A TCP address; `source` is the local address to connect from."""
+    """A TCP address; `source` is the local address to connect from, `token` goes with each request as x-lab-token."""
 
     host: str
     port: int
     source: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 Address = UnixAddress | TcpAddress
@@ -148,6 +151,8 @@ class HttpClient:
         for name, value in headers or []:
             names.add(name.lower())
             lines.append(f"{name}: {value}\r\n")
+        if isinstance(self.address, TcpAddress) and self.address.token is not None:
+            lines.append(f"{TOKEN_HEADER}: {self.address.token}\r\n")
         if "host" not in names:
             lines.append("Host: localhost\r\n")
         if "content-length" not in names and "transfer-encoding" not in names:

@@ -23,14 +23,16 @@ from lab.core.topology import Topology
 from lab.errors import LabError, UserError
 from lab.live.clock import Clock
 from lab.live.documents import DocumentStore
-from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Handler, HttpServer, Request, Response, json_response
+from lab.live.part_address import part_address, part_token, with_token
 from lab.live.topology_file import read_topology
 
 PR_SET_PDEATHSIG = 1
 STOP_LIMIT_S = 2
 HELLO_RETRY_S = 0.25
 PARENT_VARIABLE = "LAB_PARENT_PID"
+MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,20 @@ async def _run(name: str, make: Callable[[PartContext], Part], topology: Topolog
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_soon, stopping)
-    control = HttpClient(UnixAddress(topology.socket_path("control")))
+    control = HttpClient(part_address(topology, "control"))
     store = open_documents(topology, name)
     part = make(PartContext(name, topology, store, Clock(topology.speed), control, stopping.set))
-    admin = HttpServer(_admin(name, part, store), max_body_bytes=64 * 1024 * 1024)
+    handler = _admin(name, part, store)
+    servers = [HttpServer(handler, max_body_bytes=MAX_BODY_BYTES)]
+    address = topology.part_address(name)
+    if address is not None:
+        servers.append(HttpServer(with_token(handler, part_token(topology)), max_body_bytes=MAX_BODY_BYTES))
     greeting: asyncio.Task[None] | None = None
     try:
         await part.start()
-        await admin.listen_unix(topology.socket_path(name))
+        await servers[0].listen_unix(topology.socket_path(name))
+        if address is not None:
+            await servers[1].listen_tcp(topology.bind_address(address.host), address.port)
         if hello:
             greeting = asyncio.create_task(_greet(name, control))
         with contextlib.suppress(BrokenPipeError):  # nobody has to listen
@@ -133,7 +141,8 @@ async def _run(name: str, make: Callable[[PartContext], Part], topology: Topolog
         if greeting is not None:
             greeting.cancel()
             await asyncio.gather(greeting, return_exceptions=True)
-        await admin.close()
+        for server in servers:
+            await server.close()
         await part.close()
         control.close()
         with contextlib.suppress(FileNotFoundError):

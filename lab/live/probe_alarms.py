@@ -16,7 +16,8 @@ from lab.core.health_check import HealthCheck
 from lab.core.topology import Topology
 from lab.live.clock import now_ms
 from lab.live.documents import DocumentStore
-from lab.live.http_client import CallFailed, HttpClient, UnixAddress
+from lab.live.http_client import CallFailed, HttpClient
+from lab.live.part_address import part_address
 
 READ_LIMIT_S = 5.0
 TARGET_PREFIX = "GraniteServiceVersion20100801"
@@ -85,8 +86,8 @@ class AlarmReader:
     async def _call(self, region: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         engine = self._engines.get(region)
         if engine is None:
-            path = self._topology.socket_path(f"engine-{region}")
-            engine = self._engines[region] = HttpClient(UnixAddress(path), limit=4)
+            address = part_address(self._topology, f"engine-{region}")
+            engine = self._engines[region] = HttpClient(address, limit=4)
         scope = f"lab/20260101/{region}/monitoring/aws4_request"
         response = await engine.call(
             "POST",

@@ -51,7 +51,7 @@ class StubResolver:
         reply_limit_s: float = REPLY_LIMIT_S,
     ) -> None:
         place = topology.place(place) if isinstance(place, str) else place
-        self._server = (topology.global_address, topology.dns_port)
+        self._server = topology.reachable(topology.dns_address, topology.dns_port)
         self._subnet = None if place is None else ipaddress.ip_network(place.subnet)
         self._reply_limit_s = reply_limit_s
         self._cache = StubCache(topology.speed, habits)

@@ -6,7 +6,7 @@ import pytest
 
 from lab.core.forgery import aws_host_rule, forged, host_name
 
-RULE = aws_host_rule("127.10.1.1", "us-east-1")
+RULE = aws_host_rule(("127.10.1.1",), "us-east-1")
 HOST = ("Host", "127.10.1.1:4566")
 
 

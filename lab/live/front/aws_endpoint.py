@@ -55,7 +55,7 @@ class AwsEndpoint:
         self._topology, self._region = topology, region
         self._data_plane, self._functions, self._dynamodb = data_plane, functions, dynamodb
         self._engine, self._others, self._control, self._faults = engine, others, control, faults
-        self._hosts = aws_host_rule(topology.region(region).address, region)
+        self._hosts = aws_host_rule(topology.names_of(topology.region(region).address), region)
         self._s3_hosts = (f".s3.{region}.amazonaws.com", f".s3-{region}.amazonaws.com")
         self._rng = random.Random(f"{topology.seed}:aws:{region}:{now_ms()}")
 

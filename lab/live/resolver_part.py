@@ -1,0 +1,69 @@
+"""The resolver as a part of its own, for regions in containers: the DNS server and the health checkers.
+
+`python -m lab.live.resolver_part TOPOLOGY_PATH`. On one machine they are in the edge (`lab.live.edge`).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from lab.live.dns import DnsServer
+from lab.live.http_server import Request, Response, json_response
+from lab.live.part import PartContext, run_part
+from lab.live.probes import Probers
+
+
+class ResolverPart:
+    """The part `resolver`."""
+
+    def __init__(self, context: PartContext) -> None:
+        topology, store = context.topology, context.store
+        self._probers = Probers(topology, store, context.clock)
+        self._dns = DnsServer(topology, store, self._probers.is_healthy, watch_health=self._probers.watch)
+
+    async def start(self) -> None:
+        """Open the DNS server's ports and begin to probe. Raises EnvironmentFailure."""
+        await self._dns.start()
+        await self._probers.start()
+
+    async def close(self) -> None:
+        """Stop probing and answering."""
+        await self._probers.close()
+        await self._dns.close()
+
+    async def answer(self, request: Request) -> Response | None:
+        """Answer the edge's calls of docs/architecture.md that are the resolver's."""
+        match request.path.strip("/").split("/"):
+            case ["status"]:
+                return _json(200, {"health_checks": len(self._probers.status())})
+            case ["status", "health-checks"]:
+                return _json(200, self._probers.status())
+            case ["status", "health-checks", health_check_id]:
+                status = self._probers.status()
+                if health_check_id not in status:
+                    return _json(404, {"error": f"no health check {health_check_id}"})
+                return _json(200, {health_check_id: status[health_check_id]})
+            case ["resolve"]:
+                try:
+                    return _json(200, self._dns.explain(dict(parse_qsl(request.query))))
+                except ValueError as error:
+                    return _json(400, {"error": str(error)})
+            case _:
+                return None
+
+
+def _json(status: int, value: Any) -> Response:
+    return json_response(status, orjson.dumps(value))
+
+
+def main() -> int:
+    """Run the resolver."""
+    return run_part("resolver", ResolverPart)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

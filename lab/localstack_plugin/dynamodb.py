@@ -1,0 +1,294 @@
+"""LocalStack's DynamoDB as the replicator needs it: every change kept in order, with marks, fences and positions.
+
+The calls are those of `lab.engines.ministack_app`: `x-lab-apply`, `x-lab-after` and `x-lab-report` on the way in,
+`x-lab-boot`, `x-lab-position` and `x-lab-sequence` on the way out. LocalStack's own streams go through a Kinesis
+emulation and know whole seconds only, so the changes are taken where LocalStack makes their records. The writes of one
+table follow one another: what a write finds, what it leaves and its record are one step. Without a record stay, as in
+LocalStack's streams, ExecuteTransaction and BatchExecuteStatement: fronts refuse them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import orjson
+from localstack.aws import handlers  # type: ignore[import-not-found]
+
+from lab.core.stream_log import LoggedRecord, StreamLog, Trimmed
+
+WRITES = frozenset(
+    {
+        "BatchWriteItem",
+        "DeleteItem",
+        "ExecuteStatement",
+        "PutItem",
+        "TransactWriteItems",
+        "UpdateItem",
+    }
+)
+STREAMS = {"ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"}
+STREAMS_TARGET = "DynamoDBStreams_20120810."
+TARGET = "DynamoDB_20120810."
+SHARD = "shardId-00000000000000000000-00000000"
+
+
+@dataclass
+class _Call:
+    """One DynamoDB call while it is handled: its locks, its mark, and its first record's sequence number."""
+
+    lab: bool
+    mark: str | None
+    locks: list[threading.Lock] = field(default_factory=list)
+    sequence: str | None = None
+
+
+class DynamoDbChanges:
+    """The handlers that LocalStack's chain is given."""
+
+    def __init__(self) -> None:
+        self.boot = f"{time.time_ns() // 1_000_000}-{os.getpid()}"
+        self.log = StreamLog()
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._current = threading.local()
+
+    # LocalStack's chain: request, response, end
+
+    def before(self, chain: Any, context: Any, response: Any) -> None:
+        """Answer what is the replicator's, and let one write at a time into a table."""
+        headers = context.request.headers
+        target = headers.get("X-Amz-Target", "")
+        if not target.startswith("DynamoDB"):
+            return
+        operation = target.rpartition(".")[2]
+        call = _Call("x-lab-report" in headers or "x-lab-apply" in headers, headers.get("x-lab-apply"))
+        if call.lab and operation in STREAMS:
+            self._answer_stream(chain, operation, context.request, response)
+            return
+        self._current.call = context.lab_call = call
+        if operation in WRITES:
+            self._enter(chain, call, operation, context.request, response)
+
+    def after(self, chain: Any, context: Any, response: Any) -> None:
+        """Tell the lab's own calls where the log stands."""
+        call = getattr(context, "lab_call", None)
+        if call is None or not call.lab:
+            return
+        response.headers["x-lab-boot"] = self.boot
+        response.headers["x-lab-position"] = str(self.log.position)
+        if call.sequence is not None:
+            response.headers["x-lab-sequence"] = call.sequence
+
+    def end(self, chain: Any, context: Any, response: Any) -> None:
+        """Let the next write in."""
+        call = getattr(context, "lab_call", None)
+        if call is None:
+            return
+        self._current.call = None
+        if context.request.headers.get("X-Amz-Target") == f"{TARGET}DeleteTable" and response.status_code == 200:
+            with self._guard:
+                self.log.forget(_table_name(_json(context.request).get("TableName", "")))
+        while call.locks:
+            call.locks.pop().release()
+
+    def capture(self, records_map: dict[str, Any]) -> None:
+        """LocalStack has made the records of a write: keep them."""
+        call: _Call | None = getattr(self._current, "call", None)
+        mark = call.mark if call is not None else None
+        with self._guard:
+            for table, made in records_map.items():
+                for record in made["records"]:
+                    sequence = self.log.next_sequence(time.time_ns() // 1_000_000)
+                    self.log.append(table, _logged(record, sequence, mark))
+                    if call is not None and call.sequence is None:
+                        call.sequence = sequence
+
+    # writes
+
+    def _enter(self, chain: Any, call: _Call, operation: str, request: Any, response: Any) -> None:
+        body = _json(request)
+        tables = sorted(_tables(operation, body))
+        for table in tables:
+            with self._guard:
+                lock = self._locks.setdefault(table, threading.Lock())
+            lock.acquire()
+            call.locks.append(lock)
+        fences = request.headers.get("x-lab-after")
+        if fences is None or call.mark is None:
+            return
+        read_to, _, applied_to = fences.partition(" ")
+        with self._guard:
+            fenced = any(
+                self.log.is_fenced(table, keys, read_to, int(applied_to or 0))
+                for table, keys in _keys(operation, body, self._schema).items()
+            )
+        if fenced:
+            self._respond(chain, response, 409, {"__type": "lab#LocalWriteUnseen"})
+
+    def _schema(self, table: str) -> list[str]:
+        from localstack.constants import DEFAULT_AWS_ACCOUNT_ID  # type: ignore[import-not-found]
+        from localstack.services.dynamodb.utils import SchemaExtractor  # type: ignore[import-not-found]
+
+        schema = SchemaExtractor.get_key_schema(table, DEFAULT_AWS_ACCOUNT_ID, os.environ["AWS_DEFAULT_REGION"])
+        return [element["AttributeName"] for element in schema]
+
+    # the replicator's streams
+
+    def _answer_stream(self, chain: Any, operation: str, request: Any, response: Any) -> None:
+        body = _json(request)
+        try:
+            with self._guard:
+                answer = self._stream(operation, body)
+        except Trimmed:
+            self._respond(
+                chain,
+                response,
+                400,
+                {
+                    "__type": "com.amazonaws.dynamodb.v20120810#TrimmedDataAccessException",
+                    "message": "the records are gone",
+                },
+            )
+            return
+        self._respond(chain, response, 200, answer)
+
+    def _stream(self, operation: str, body: dict[str, Any]) -> dict[str, Any] | bytes:
+        match operation:
+            case "ListStreams":
+                table = body.get("TableName")
+                return {"Streams": [{"StreamArn": _arn(table), "TableName": table}] if table and _has(table) else []}
+            case "GetShardIterator":
+                table = _table_name(body["StreamArn"])
+                if body["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER":
+                    index = self.log.after(table, body["SequenceNumber"])
+                else:
+                    index = self.log.oldest(table)
+                return {"ShardIterator": f"{self.boot}|{index}|{table}"}
+            case "GetRecords":
+                boot, index_text, table = body["ShardIterator"].split("|", 2)
+                if boot != self.boot:
+                    raise Trimmed(table)
+                records, following = self.log.read(table, int(index_text))
+                joined = b",".join(record.body for record in records)
+                return b'{"Records":[%b],"NextShardIterator":%b}' % (
+                    joined,
+                    orjson.dumps(f"{self.boot}|{following}|{table}"),
+                )
+            case _:
+                arn = body["StreamArn"]
+                return {"StreamDescription": {"StreamArn": arn, "Shards": [{"ShardId": SHARD}]}}
+
+    def _respond(self, chain: Any, response: Any, status: int, answer: dict[str, Any] | bytes) -> None:
+        response.status_code = status
+        response.headers["x-lab-boot"] = self.boot
+        response.headers["x-lab-position"] = str(self.log.position)
+        response.headers["Content-Type"] = "application/x-amz-json-1.0"
+        response.data = answer if isinstance(answer, bytes) else orjson.dumps(answer)
+        chain.terminate()  # LocalStack's response handlers have nothing to add
+
+
+def install() -> DynamoDbChanges:
+    """Put the handlers into LocalStack's chain, and the capture where it hands its records on."""
+    changes = DynamoDbChanges()
+    handlers.preprocess_request.append(changes.before)
+    handlers.run_custom_response_handlers.append(changes.after)
+    handlers.run_custom_finalizers.append(changes.end)
+
+    from localstack.services.dynamodb import provider  # type: ignore[import-not-found]
+
+    forward = provider.EventForwarder.forward_to_targets
+
+    def forward_and_capture(
+        self: Any, account_id: str, region_name: str, records_map: Any, background: bool = True
+    ) -> None:
+        changes.capture(records_map)
+        forward(self, account_id, region_name, records_map, background)
+
+    provider.EventForwarder.forward_to_targets = forward_and_capture
+    return changes
+
+
+def _logged(record: dict[str, Any], sequence: str, mark: str | None) -> LoggedRecord:
+    change = {name: value for name, value in record["dynamodb"].items() if name != "SequenceNumber"}
+    change["SequenceNumber"] = sequence
+    kept = {"eventID": record.get("eventID", ""), "eventName": record["eventName"], "dynamodb": change}
+    if mark is not None:
+        kept["lab"] = mark
+    body = orjson.dumps(kept, default=_base64)
+    return LoggedRecord(sequence, _canonical(change["Keys"]), mark, body)
+
+
+def _base64(value: Any) -> Any:
+    """Binary values, which LocalStack has as bytes, as DynamoDB's JSON has them."""
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode("ascii")
+    return list(value)
+
+
+def _canonical(key: dict[str, Any]) -> str:
+    return json.dumps(key, sort_keys=True, default=_base64)
+
+
+def _json(request: Any) -> dict[str, Any]:
+    try:
+        body = orjson.loads(request.get_data())
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _table_name(name: str) -> str:
+    """A table's name out of a name, a table's ARN or a stream's."""
+    return name.partition(":table/")[2].partition("/")[0] if name.startswith("arn:") else name
+
+
+def _tables(operation: str, body: dict[str, Any]) -> set[str]:
+    match operation:
+        case "BatchWriteItem":
+            names = list(body.get("RequestItems") or {})
+        case "TransactWriteItems":
+            entries = [entry for item in body.get("TransactItems") or [] for entry in item.values()]
+            names = [entry.get("TableName", "") for entry in entries if isinstance(entry, dict)]
+        case "ExecuteStatement":
+            words = str(body.get("Statement", "")).replace('"', " ").replace("'", " ").split()
+            names = [word for before, word in pairwise(words) if _names_a_table(before)]
+        case _:
+            names = [body.get("TableName", "")]
+    return {_table_name(name) for name in names if isinstance(name, str)}
+
+
+def _names_a_table(word: str) -> bool:
+    return word.upper() in ("INTO", "UPDATE", "FROM")
+
+
+def _keys(operation: str, body: dict[str, Any], schema: Any) -> dict[str, list[str]]:
+    """The canonical keys that one of the replicator's writes has, by table."""
+    if operation == "BatchWriteItem":
+        found = {}
+        for table, requests in body["RequestItems"].items():
+            items = [r["PutRequest"]["Item"] if "PutRequest" in r else r["DeleteRequest"]["Key"] for r in requests]
+            names = schema(table)
+            found[table] = [_canonical({name: item.get(name) for name in names}) for item in items]
+        return found
+    item = body["Item"] if operation == "PutItem" else body["Key"]
+    return {body["TableName"]: [_canonical({name: item.get(name) for name in schema(body["TableName"])})]}
+
+
+def _arn(table: str) -> str:
+    return f"arn:aws:dynamodb:{os.environ['AWS_DEFAULT_REGION']}:000000000000:table/{table}/stream/lab"
+
+
+def _has(table: str) -> bool:
+    """Whether a table with a stream exists."""
+    from localstack.constants import DEFAULT_AWS_ACCOUNT_ID
+    from localstack.services.dynamodb.provider import get_table_stream_type  # type: ignore[import-not-found]
+
+    region = os.environ["AWS_DEFAULT_REGION"]
+    return get_table_stream_type(DEFAULT_AWS_ACCOUNT_ID, region, table) is not None
