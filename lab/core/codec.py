@@ -36,6 +36,67 @@ def decode(cls: type[T], value: Any) -> T:
     return typing.cast(T, _decode(cls, value, cls.__name__))
 
 
+def decode_again(cls: type[T], value: Any, known_json: Any, known: T) -> T:
+    """The same as `decode`, given that `known` was decoded from `known_json`: what is equal in both is used again.
+
+    A large document in which little changed costs a comparison instead of being built anew. A value that Python takes
+    for equal to the known one (1 for true) is taken as that. Raises CodecError.
+    """
+    return typing.cast(T, _decode_again(cls, value, known_json, known, cls.__name__))
+
+
+def _decode_again(hint: Any, value: Any, known_json: Any, known: Any, path: str) -> Any:
+    if value == known_json and type(value) is type(known_json):
+        return known
+    if (
+        dataclasses.is_dataclass(hint)
+        and type(known) is hint
+        and isinstance(value, dict)
+        and isinstance(known_json, dict)
+    ):
+        fields = _fields(typing.cast(type, hint))
+        kept = [name for name in value if name in fields and name in known_json]
+        rest = {name: item for name, item in value.items() if name not in kept}
+        if not all(name in value or not fields[name][1] for name in fields) or rest.keys() - fields.keys():
+            return _decode(hint, value, path)  # it raises, and says what is wrong
+        again = {
+            name: _decode_again(fields[name][0], value[name], known_json[name], getattr(known, name), f"{path}.{name}")
+            for name in kept
+        }
+        fresh = {name: _decode(fields[name][0], item, f"{path}.{name}") for name, item in rest.items()}
+        return hint(**again, **fresh)
+    if (
+        typing.get_origin(hint) is tuple
+        and typing.get_args(hint)[-1] is Ellipsis
+        and isinstance(value, list)
+        and isinstance(known_json, list)
+    ):
+        return _decode_list_again(typing.get_args(hint)[0], value, known_json, known, path)
+    return _decode(hint, value, path)
+
+
+def _decode_list_again(
+    hint: Any, value: list[Any], known_json: list[Any], known: tuple[Any, ...], path: str
+) -> tuple[Any, ...]:
+    """A list in which a stretch was changed, inserted or removed: what is before and behind it is used again."""
+    shorter = min(len(value), len(known_json))
+    head = 0
+    while head < shorter and value[head] == known_json[head]:
+        head += 1
+    tail = 0
+    while tail < shorter - head and value[-1 - tail] == known_json[-1 - tail]:
+        tail += 1
+    middle = []
+    paired = len(value) == len(known_json)  # then entries were replaced one for one
+    for number in range(head, len(value) - tail):
+        where = f"{path}[{number}]"
+        if paired:
+            middle.append(_decode_again(hint, value[number], known_json[number], known[number], where))
+        else:
+            middle.append(_decode(hint, value[number], where))
+    return (*known[:head], *middle, *known[len(known) - tail :])
+
+
 @functools.cache
 def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
     hints = typing.get_type_hints(cls)

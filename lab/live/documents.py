@@ -62,11 +62,13 @@ class DocumentStore:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._values: dict[str, Any] = {}
+        self._parsed: dict[str, Any] = {}
         self._versions: dict[str, int] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         for name, cls in DOCUMENTS.items():
             path = folder / f"{name}.json"
-            self._values[name] = codec.decode(cls, orjson.loads(path.read_bytes())) if path.exists() else cls()
+            self._parsed[name] = orjson.loads(path.read_bytes()) if path.exists() else {}
+            self._values[name] = codec.decode(cls, self._parsed[name])
 
     def get(self, cls: type[T]) -> T:
         """The current document of a class: `store.get(Zones)`."""
@@ -79,9 +81,10 @@ class DocumentStore:
 
     def put(self, name: str, data: bytes) -> None:
         """Take a published document. Raises KeyError for an unknown name, ValueError for one that does not fit."""
-        value: Any = codec.decode(DOCUMENTS[name], orjson.loads(data))
+        parsed = orjson.loads(data)
+        value: Any = codec.decode_again(DOCUMENTS[name], parsed, self._parsed[name], self._values[name])
         write_atomically(self._folder / f"{name}.json", data)
-        self._values[name] = value
+        self._values[name], self._parsed[name] = value, parsed
         for callback in self._watchers.get(name, []):
             callback()
 
