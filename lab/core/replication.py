@@ -54,7 +54,8 @@ class Replication:
         A region that comes up again may have lost its data meanwhile: nothing is shipped from it before its stream was
         read.
         """
-        was, self._links.faults = self._links.faults, faults
+        was = self._links.faults
+        self._links.set_faults(faults)
         for fault in was.faults:
             if fault.region is not None and was.region_condition(fault.region) != "up":
                 self.on_doubt(fault.region)

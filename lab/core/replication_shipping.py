@@ -33,10 +33,21 @@ class Links:
     def __init__(self) -> None:
         self.faults = FaultSet()
         self.doubtful: set[str] = set()
+        self._replicates: dict[tuple[str, str], bool] = {}
+
+    def set_faults(self, faults: FaultSet) -> None:
+        """Take the faults in force."""
+        self.faults = faults
+        self._replicates.clear()
 
     def open(self, source: str, target: str) -> bool:
         """Whether anything may be shipped from one region to another."""
-        return source not in self.doubtful and self.faults.replicates(source, target)
+        if source in self.doubtful:
+            return False
+        replicates = self._replicates.get((source, target))
+        if replicates is None:
+            replicates = self._replicates[source, target] = self.faults.replicates(source, target)
+        return replicates
 
 
 class Shipping:
@@ -88,7 +99,8 @@ class Shipping:
 
     def next_batch(self, target: str, now_ms: int, read_to: Callable[[str], Checkpoint], epoch: int) -> Batch | None:
         """The next applies for a region, or None if nothing is due that may go there."""
-        self._retry_rejected(target, now_ms)
+        if self._rejected:
+            self._retry_rejected(target, now_ms)
         routes = self._queues.get(target)
         if routes is None:
             return None

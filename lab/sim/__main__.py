@@ -39,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show(plan: Plan) -> None:
-    print(f"\nsmallest failing history ({len(plan.writes)} writes, {len(plan.faults)} faults), fences {plan.fences}:")
+    print(
+        f"\nsmallest failing history ({len(plan.writes)} writes, {len(plan.faults)} faults), "
+        f"fences {plan.fences}, delays up to {plan.delay_ms} ms:"
+    )
     happenings = [(write.at_ms, str(write)) for write in plan.writes] + [(f.at_ms, str(f)) for f in plan.faults]
     for _, happening in sorted(happenings):
         print(f"  {happening}")

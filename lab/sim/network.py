@@ -19,8 +19,8 @@ T = TypeVar("T")
 class Network:
     """The ways to the engines. `drop` is a probability; `slow` makes some calls longer than the timeout."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, delay_ms: int) -> None:
+        self._world, self._longest_ms = world, delay_ms
         self._chance = world.random("network")
         self.drop = 0.0
         self.slow = False
@@ -58,4 +58,4 @@ class Network:
     def _delay_ms(self) -> int:
         if self.slow and self._chance.random() < 0.3:
             return self._chance.randint(10, 2 * TIMEOUT_MS)
-        return self._chance.randint(0, 3)
+        return self._chance.randint(0, self._longest_ms)

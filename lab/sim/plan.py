@@ -63,10 +63,14 @@ class PlannedFault:
 
 @dataclass(frozen=True)
 class Plan:
-    """One history. `fences`: the engines can refuse applies that come too late. Times count from the start."""
+    """One history. `fences`: the engines can refuse applies that come too late. Times count from the start.
+
+    `delay_ms` is the longest that an ordinary request or answer takes.
+    """
 
     seed: int
     fences: bool
+    delay_ms: int
     keys: int
     writes: tuple[PlannedWrite, ...]
     faults: tuple[PlannedFault, ...]
@@ -92,7 +96,8 @@ def make_plan(seed: int) -> Plan:
     for once in ("late_replica", "lose_data"):
         first = next((fault for fault in faults if fault.kind == once), None)
         faults = [fault for fault in faults if fault.kind != once or fault is first]
-    return Plan(seed, chance.random() < 0.5, keys, tuple(writes), tuple(faults))
+    delay_ms = chance.choice((2, 2, 10, 60))
+    return Plan(seed, chance.random() < 0.5, delay_ms, keys, tuple(writes), tuple(faults))
 
 
 def _fault(chance: random.Random, kind: FaultKind, length_ms: int) -> PlannedFault:

@@ -48,6 +48,7 @@ class SimReplicator:
         self._reading: set[str] = set()
         self._wanted: set[str] = set(self._engines)
         self._shipping = dict.fromkeys(self._engines, 0)
+        self._timers: set[str] = set()
         self._filling = False
         self.caught_up: set[str] = set()
         self._guarded(self._begin)
@@ -154,11 +155,13 @@ class SimReplicator:
             checkpoint = Checkpoint(sequence_of(records[-1]), exact=True)
             self.core.on_records(self._table, region, records, checkpoint, self._world.now_ms)
         self.core.on_stream_read(self._table, region)
+        news = bool(records) or region not in self.caught_up
         if more or region in self._wanted:
             self._read(region)
         else:
             self.caught_up.add(region)
-        self._pump()
+        if news:
+            self._pump()
 
     def _same_boot(self, region: str, boot: int) -> bool:
         """Whether an answer is of the engine that is known; if not, that is learned first."""
@@ -191,11 +194,16 @@ class SimReplicator:
             batch = self.core.next_batch(target, self._world.now_ms)
             if batch is None:
                 due_ms = self.core.next_due_ms(target)
-                if due_ms is not None:
-                    self._later(max(1, due_ms - self._world.now_ms), lambda: self._ship(target))
+                if due_ms is not None and target not in self._timers:
+                    self._timers.add(target)
+                    self._later(max(1, due_ms - self._world.now_ms), lambda: self._due(target))
                 return
             self._shipping[target] += 1
             self._send(target, batch)
+
+    def _due(self, target: str) -> None:
+        self._timers.discard(target)
+        self._ship(target)
 
     def _send(self, target: str, batch: Batch) -> None:
         engine = self._engines[target]

@@ -49,7 +49,7 @@ class _History:
         self._plan = plan
         self._world = World(plan.seed, START_MS - FIRST_FILL_MS)
         self._engines = {region: SimEngine(region, TABLE, fences=plan.fences) for region in REGIONS}
-        self._network = Network(self._world)
+        self._network = Network(self._world, plan.delay_ms)
         self._replicator = SimReplicator(self._world, TABLE, self._engines, self._network)
         self._active: list[PlannedFault] = [fault for fault in plan.faults if fault.kind == "skew"]
         self._late = {fault.region for fault in plan.faults if fault.kind == "late_replica"}
