@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import orjson
 
@@ -23,10 +23,17 @@ from lab.control.apigateway.stages import StagesPlane
 from lab.control.apigateway.state import ApiGatewayState
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Dispatcher
+from lab.control.elbv2.balancers import BalancersPlane
+from lab.control.elbv2.listeners import ListenersPlane
+from lab.control.elbv2.state import LoadBalancerState
+from lab.control.elbv2.target_groups import TargetGroupsPlane
 from lab.control.fault_request import FaultScope
 from lab.control.faults import Faults
 from lab.control.functions.plane import FunctionsPlane
-from lab.control.global_endpoint import GlobalEndpoint
+from lab.control.global_endpoint import GLOBAL_SERVICES, GlobalEndpoint
+from lab.control.globalaccelerator.accelerators import AcceleratorsPlane
+from lab.control.globalaccelerator.listeners import ListenersPlane as AcceleratorListenersPlane
+from lab.control.globalaccelerator.state import AcceleratorRecords, AcceleratorState
 from lab.control.history_log import HistoryLog
 from lab.control.identity import IdentityPlane
 from lab.control.moto_services import MotoServices
@@ -45,6 +52,7 @@ from lab.core.endpoint_name import EndpointNames
 from lab.core.faults import FaultSet
 from lab.core.function import Functions
 from lab.core.history import Event
+from lab.core.load_balancer import LoadBalancers
 from lab.core.topology import Topology
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed, HttpClient
@@ -76,6 +84,14 @@ class Control:
             self._marks("functions"),
             lambda region, name, digest: self._endpoint.code_url(region, name, digest),
             self._read_object,
+        )
+        self._load_balancers = LoadBalancerState(
+            topology, RecordFile(folder / "elbv2.json", LoadBalancers), self._marks("load_balancers", "endpoints")
+        )
+        self._accelerators = AcceleratorState(
+            topology,
+            RecordFile(folder / "globalaccelerator.json", AcceleratorRecords),
+            self._marks("accelerators", "endpoints"),
         )
         faults = RecordFile(folder / "faults.json", FaultSet)
         self._tables = TablesPlane(
@@ -159,7 +175,8 @@ class Control:
     async def _answer_front(self, service: str, request: Request) -> Response:
         region = request.header("x-lab-region")
         target, method = request.header("x-lab-target"), request.header("x-lab-method")
-        if region not in self._topology.region_codes or target is None or method is None:
+        known = region in self._topology.region_codes or service in GLOBAL_SERVICES
+        if region is None or not known or target is None or method is None:
             return _error(400, "expected x-lab-region with a region of the lab, x-lab-target and x-lab-method")
         headers = [(name, value) for name, value in request.headers if not name.lower().startswith("x-lab-")]
         original = Request(method, target, headers, request.body, request.peer, request.local)
@@ -199,12 +216,20 @@ class Control:
     def _sources(self) -> dict[str, Callable[[], Any]]:
         return {
             "zones": self._route53.zones_document,
-            "endpoints": lambda: EndpointNames(self._apis.endpoint_names(self._topology)),
+            "endpoints": lambda: EndpointNames(
+                (
+                    *self._apis.endpoint_names(self._topology),
+                    *self._load_balancers.endpoint_names(),
+                    *self._accelerators.endpoint_names(),
+                )
+            ),
             "health_checks": self._route53.checks_document,
             "functions": self._functions.document,
             "apis": self._apis.document,
             "tables": self._tables.document,
             "faults": lambda: self._faults.document(),
+            "load_balancers": self._load_balancers.document,
+            "accelerators": self._accelerators.document,
         }
 
     def _make_dispatcher(self) -> Dispatcher:
@@ -219,6 +244,15 @@ class Control:
                 "lambda": (self._functions,),
                 "apigateway": (ApisPlane(apis), MethodsPlane(apis), StagesPlane(apis), DomainsPlane(apis)),
                 "sts": (IdentityPlane(),),
+                "elasticloadbalancing": (
+                    BalancersPlane(self._load_balancers),
+                    ListenersPlane(self._load_balancers),
+                    TargetGroupsPlane(self._load_balancers, self._functions.find, self._target_health),
+                ),
+                "globalaccelerator": (
+                    AcceleratorsPlane(self._accelerators),
+                    AcceleratorListenersPlane(self._accelerators, self._load_balancers.document, self._endpoint_health),
+                ),
             },
             raw={"dynamodb": self._tables.answer, "iam": self._moto.of("iam"), "sts": self._moto.of("sts")},
             settle=self._settle,
@@ -286,6 +320,23 @@ class Control:
         if "error" in status:
             raise AwsError("ServiceUnavailable", f"the health checkers do not answer: {status['error']}", status=503)
         return status
+
+    async def _target_health(self, arn: str) -> list[dict[str, Any]]:
+        status = await ask(self._clients["edge"], f"/status/target-health?{urlencode({'arn': arn})}")
+        if "error" in status:
+            raise AwsError("HealthUnavailable", f"the health of the targets cannot be told: {status['error']}", 500)
+        targets: list[dict[str, Any]] = status["targets"]
+        return targets
+
+    async def _endpoint_health(self) -> dict[str, str]:
+        status = await ask(self._clients["edge"], "/status/accelerators")
+        return {
+            endpoint["id"]: endpoint["health"]
+            for accelerator in status.get("accelerators", [])
+            for listener in accelerator["listeners"]
+            for group in listener["groups"]
+            for endpoint in group["endpoints"]
+        }
 
     async def _read_object(self, region: str, bucket: str, key: str) -> bytes:
         headers = [

@@ -24,7 +24,17 @@ WAIT_FOR_ABSENT_S = 0.25
 """How long a caller waits for a part that is known to be away: it may be back just now."""
 
 SUBSCRIBERS: dict[str, tuple[str, ...]] = {
-    "edge": ("zones", "endpoints", "health_checks", "functions", "apis", "tables", "faults"),
+    "edge": (
+        "zones",
+        "endpoints",
+        "health_checks",
+        "functions",
+        "apis",
+        "tables",
+        "faults",
+        "load_balancers",
+        "accelerators",
+    ),
     "replicator": ("tables", "faults"),
 }
 """Which part gets which documents (docs/architecture.md); each part of an edge that is several gets the edge's."""

@@ -1,0 +1,1 @@
+"""Elastic Load Balancing's control plane: Application Load Balancers of all regions."""
