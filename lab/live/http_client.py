@@ -117,6 +117,10 @@ class _Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(CallFailed(message, maybe_executed=True))
 
+    def expire(self, timeout_s: float) -> None:
+        """Give up waiting for an answer."""
+        self._fail(f"no answer within {timeout_s:g} s")
+
     def close(self) -> None:
         self.reusable = False
         if self._transport is not None:
@@ -176,12 +180,11 @@ class HttpClient:
 
     async def _exchange(self, connection: _Connection, data: bytes, method: str, timeout_s: float) -> Response:
         waiter = connection.send(data, head=method == "HEAD")
+        timer = asyncio.get_running_loop().call_later(timeout_s, connection.expire, timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
-                response = await waiter
-        except TimeoutError:
-            raise CallFailed(f"no answer within {timeout_s:g} s", maybe_executed=True) from None
+            response = await waiter
         finally:
+            timer.cancel()
             if connection.usable and waiter.done() and not waiter.cancelled():
                 connection.idle_since_s = asyncio.get_running_loop().time()
                 self._idle.append(connection)

@@ -57,7 +57,7 @@ def handler(event, context):
         import boto3
         from botocore.config import Config
         client = boto3.client("dynamodb", region_name=event["queryStringParameters"]["region"],
-                              config=Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=2))
+                              config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10))
         return {"body": json.dumps(client.list_tables()["TableNames"])}
     return {"statusCode": 200, "body": json.dumps(event)}
 """
@@ -128,7 +128,7 @@ class FrontLab:
     def stop_process(self, name: str, number: int = signal.SIGTERM) -> int:
         process = self.processes.pop(name)
         process.send_signal(number)
-        status = process.wait(5)
+        status = process.wait(20)
         assert process.stdout is not None
         process.stdout.close()
         return status
@@ -187,7 +187,7 @@ class FrontLab:
         response: Response = self.run(call())
         return response
 
-    def deploy_function(self, name: str = "echo", code: str = HANDLER, timeout_s: int = 3) -> None:
+    def deploy_function(self, name: str = "echo", code: str = HANDLER, timeout_s: int = 20) -> None:
         folder = self.folder / "code" / hashlib.sha256(code.encode()).hexdigest()[:12]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "app.py").write_text(code)
@@ -247,7 +247,7 @@ class FrontLab:
         return self.topology.region(region).address
 
     def boto(self, service: str, region: str = "us-east-1", at: str | None = None, **config: Any) -> Any:
-        options = {"retries": {"total_max_attempts": 1}, "connect_timeout": 2, "read_timeout": 5} | config
+        options = {"retries": {"total_max_attempts": 1}, "connect_timeout": 10, "read_timeout": 20} | config
         return boto3.client(
             service,
             region_name=region,
@@ -306,14 +306,14 @@ class FrontLab:
         async def call() -> Response:
             client = HttpClient(address)
             try:
-                return await client.call(method, target, [("Host", host), *(headers or [])], body, timeout_s=10)
+                return await client.call(method, target, [("Host", host), *(headers or [])], body, timeout_s=30)
             finally:
                 client.close()
 
         response: Response = self.run(call())
         return response
 
-    def raw(self, data: bytes, *, port: int, region: str = "us-east-1", timeout_s: float = 5.0) -> bytes:
+    def raw(self, data: bytes, *, port: int, region: str = "us-east-1", timeout_s: float = 20.0) -> bytes:
         """Send bytes and read until the other side closes."""
         with socket.create_connection((self.address(region), port), timeout=timeout_s) as sock:
             sock.sendall(data)
@@ -333,7 +333,7 @@ def front_lab(*, engines: bool = True) -> Iterator[FrontLab]:
             lab.close()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"

@@ -217,7 +217,7 @@ def test_a_cut_link_stops_calls_one_way(lab: FrontLab) -> None:
 
 
 def test_faults_on_a_service_and_an_operation_hit_only_these(lab: FrontLab) -> None:
-    client = lab.boto("dynamodb", read_timeout=0.5)
+    client, hasty = lab.boto("dynamodb"), lab.boto("dynamodb", read_timeout=0.5)
     lab.faults(
         Fault(
             "f1",
@@ -235,7 +235,7 @@ def test_faults_on_a_service_and_an_operation_hit_only_these(lab: FrontLab) -> N
     client.get_item(TableName="users", Key={"pk": {"S": "x"}})
     lab.faults(Fault("f2", "hang", 0, region="us-east-1", service="dynamodb"))
     with pytest.raises(ReadTimeoutError):
-        client.list_tables()
+        hasty.list_tables()
     lab.faults(Fault("f3", "down", 0, region="us-east-1", service="dynamodb"))
     with pytest.raises(UNREACHABLE):
         client.list_tables()
