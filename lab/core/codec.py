@@ -46,33 +46,27 @@ def decode_again(cls: type[T], value: Any, known_json: Any, known: T) -> T:
 
 
 def _decode_again(hint: Any, value: Any, known_json: Any, known: Any, path: str) -> Any:
-    if value == known_json and type(value) is type(known_json):
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict) and isinstance(known_json, dict):
+        return _decode_dataclass_again(typing.cast(type, hint), value, known_json, known, path)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and arguments[-1] is Ellipsis and isinstance(value, list) and isinstance(known_json, list):
+        return _decode_list_again(arguments[0], value, known_json, known, path)
+    return known if value == known_json else _decode(hint, value, path)
+
+
+def _decode_dataclass_again(cls: type, value: dict[str, Any], known_json: dict[str, Any], known: Any, path: str) -> Any:
+    fields = _fields(cls)
+    if value.keys() - fields.keys() or any(required and name not in value for name, (_, required) in fields.items()):
+        return _decode(cls, value, path)  # it raises, and says what is wrong
+    made = {
+        name: _decode_again(fields[name][0], item, known_json[name], getattr(known, name), f"{path}.{name}")
+        if name in known_json
+        else _decode(fields[name][0], item, f"{path}.{name}")
+        for name, item in value.items()
+    }
+    if value.keys() == known_json.keys() and all(item is getattr(known, name) for name, item in made.items()):
         return known
-    if (
-        dataclasses.is_dataclass(hint)
-        and type(known) is hint
-        and isinstance(value, dict)
-        and isinstance(known_json, dict)
-    ):
-        fields = _fields(typing.cast(type, hint))
-        kept = [name for name in value if name in fields and name in known_json]
-        rest = {name: item for name, item in value.items() if name not in kept}
-        if not all(name in value or not fields[name][1] for name in fields) or rest.keys() - fields.keys():
-            return _decode(hint, value, path)  # it raises, and says what is wrong
-        again = {
-            name: _decode_again(fields[name][0], value[name], known_json[name], getattr(known, name), f"{path}.{name}")
-            for name in kept
-        }
-        fresh = {name: _decode(fields[name][0], item, f"{path}.{name}") for name, item in rest.items()}
-        return hint(**again, **fresh)
-    if (
-        typing.get_origin(hint) is tuple
-        and typing.get_args(hint)[-1] is Ellipsis
-        and isinstance(value, list)
-        and isinstance(known_json, list)
-    ):
-        return _decode_list_again(typing.get_args(hint)[0], value, known_json, known, path)
-    return _decode(hint, value, path)
+    return cls(**made)
 
 
 def _decode_list_again(
@@ -80,20 +74,19 @@ def _decode_list_again(
 ) -> tuple[Any, ...]:
     """A list in which a stretch was changed, inserted or removed: what is before and behind it is used again."""
     shorter = min(len(value), len(known_json))
-    head = 0
-    while head < shorter and value[head] == known_json[head]:
-        head += 1
+    head = next((n for n, pair in enumerate(zip(value, known_json, strict=False)) if pair[0] != pair[1]), shorter)
+    if head == len(value) == len(known_json):
+        return known
     tail = 0
     while tail < shorter - head and value[-1 - tail] == known_json[-1 - tail]:
         tail += 1
-    middle = []
     paired = len(value) == len(known_json)  # then entries were replaced one for one
-    for number in range(head, len(value) - tail):
-        where = f"{path}[{number}]"
-        if paired:
-            middle.append(_decode_again(hint, value[number], known_json[number], known[number], where))
-        else:
-            middle.append(_decode(hint, value[number], where))
+    middle = [
+        _decode_again(hint, value[number], known_json[number], known[number], f"{path}[{number}]")
+        if paired
+        else _decode(hint, value[number], f"{path}[{number}]")
+        for number in range(head, len(value) - tail)
+    ]
     return (*known[:head], *middle, *known[len(known) - tail :])
 
 

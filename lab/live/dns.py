@@ -95,13 +95,13 @@ class DnsServer:
 
     def refresh(self) -> None:
         """Take the documents as they are now."""
-        self._answerer.replace_resolver(self._resolver())
+        self._answerer.replace_resolver(self._resolver(self._answerer.resolver.catalog))
 
     def _on_health(self, health_check_id: str, healthy: bool) -> None:
         self._answerer.forget_health(health_check_id)
 
-    def _resolver(self) -> Resolver:
-        catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames))
+    def _resolver(self, before: Catalog | None = None) -> Resolver:
+        catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames), before)
         for complaint in catalog.skipped:
             print(f"dns: a record is left out: {complaint}", file=sys.stderr, flush=True)
         return Resolver(catalog, self._origins, self._health, self._rng, self._endpoint_health)

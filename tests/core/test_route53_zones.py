@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from route53_world import World, record
 
-from lab.core.route53.catalog import apex_records, name_servers
+from lab.core.endpoint_name import EndpointNames
+from lab.core.route53.catalog import Catalog, apex_records, name_servers
 from lab.core.route53.name import NameSyntaxError, ancestors, parent, to_text, to_wire
-from lab.core.zone import HostedZone, RecordSet
+from lab.core.zone import HostedZone, RecordSet, Zones
 
 
 def rcode(world: World, name: str, type: str = "A") -> tuple[str, int]:
@@ -126,6 +127,35 @@ def test_a_zones_own_soa_and_ns_records_are_used_if_it_has_them() -> None:
     world = World(soa)
     assert world.answers("", "SOA") == {"ns.x. host.x. 5 1 2 3 60": 1.0}
     assert world.decide("nope").outcomes[0].authority[0].ttl == 60  # the lesser of TTL and minimum
+
+
+RECORDS = st.lists(
+    st.builds(
+        lambda name, type, value: record(name, value, type=type),
+        st.sampled_from(["a", "b.a", "c.b.a", "*", "*.a", "x.y.z", "z", "d"]),
+        st.sampled_from(["A", "TXT", "NS"]),
+        st.sampled_from(["192.0.2.1", "192.0.2.2"]),
+    ),
+    max_size=8,
+    unique_by=lambda made: (made.name, made.type),
+)
+
+
+@settings(deadline=None)
+@given(RECORDS, RECORDS, st.integers(0, 8), st.integers(0, 8))
+def test_a_catalog_made_from_the_one_before_is_the_same_as_a_new_one(
+    before: list[RecordSet], put: list[RecordSet], at: int, gone: int
+) -> None:
+    keys = {(made.name, made.type) for made in put}
+    kept = [made for made in before[:at] + before[at + gone :] if (made.name, made.type) not in keys]
+    after = (*kept[:at], *put, *kept[at:])
+    first = Catalog(Zones((HostedZone("Z1", "lab.test.", tuple(before)),)), EndpointNames())
+    zones = Zones((HostedZone("Z1", "lab.test.", after),))
+    changed, anew = Catalog(zones, EndpointNames(), first), Catalog(zones, EndpointNames())
+    (one,), (other,) = changed.zones.values(), anew.zones.values()
+    assert one.groups == other.groups
+    assert one.delegations == other.delegations
+    assert one.wildcards or not other.wildcards  # a wildcard that is gone may only cost time
 
 
 def test_a_zones_name_servers_are_four_and_always_the_same() -> None:
