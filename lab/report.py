@@ -6,8 +6,10 @@ Nothing here talks to the lab; it renders values. Tables are readable at 100 col
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -132,7 +134,7 @@ def commands(topology: Topology, plan: DeploymentPlan) -> dict[str, str]:
         "dig": f"dig @{topology.global_address} -p {topology.dns_port} {plan.api_domain} +subnet={subnet}",
     }
     path = plan.health_check.path if plan.health_check else "/"
-    lines["lab"] = f"lab curl --from {topology.places[0].name} http://{plan.api_domain}{path}"
+    lines["lab"] = f"{_lab_command()} curl --from {topology.places[0].name} http://{plan.api_domain}{path}"
     if plan.tables:
         lines["aws"] = (
             "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test "
@@ -140,6 +142,16 @@ def commands(topology: Topology, plan: DeploymentPlan) -> dict[str, str]:
             f"dynamodb scan --table-name {plan.tables[0].name}"
         )
     return lines
+
+
+def _lab_command() -> str:
+    """How this user runs `lab`: by its name if that finds this one, else by its path."""
+    script = Path(sys.executable).with_name("lab")
+    found = shutil.which("lab")
+    if found is not None and Path(found).absolute() == script.absolute():
+        return "lab"
+    here = Path.cwd()
+    return str(script.relative_to(here) if script.is_relative_to(here) else script)
 
 
 def _curl(topology: Topology, plan: DeploymentPlan) -> str:
