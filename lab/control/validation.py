@@ -14,7 +14,13 @@ from typing import Any
 from lab.control.aws_error import AwsError
 from lab.control.service_model import ServiceModel
 
-ERROR_CODES = {"apigateway": "BadRequestException", "route53": "InvalidInput", "lambda": "ValidationException"}
+ERROR_CODES = {
+    "apigateway": "BadRequestException",
+    "elasticloadbalancing": "ValidationError",
+    "globalaccelerator": "InvalidArgumentException",
+    "lambda": "ValidationException",
+    "route53": "InvalidInput",
+}
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
