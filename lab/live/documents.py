@@ -6,8 +6,10 @@ before it answers, so that it goes on with the last known one when control is go
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +57,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """What is made here is kept: a collection amid ten thousand new records would take longer than making them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class DocumentStore:
     """The documents of one part, in `folder`."""
 
@@ -81,8 +95,9 @@ class DocumentStore:
 
     def put(self, name: str, data: bytes) -> None:
         """Take a published document. Raises KeyError for an unknown name, ValueError for one that does not fit."""
-        parsed = orjson.loads(data)
-        value: Any = codec.decode_again(DOCUMENTS[name], parsed, self._parsed[name], self._values[name])
+        with _without_collections():
+            parsed = orjson.loads(data)
+            value: Any = codec.decode_again(DOCUMENTS[name], parsed, self._parsed[name], self._values[name])
         write_atomically(self._folder / f"{name}.json", data)
         self._values[name], self._parsed[name] = value, parsed
         for callback in self._watchers.get(name, []):
