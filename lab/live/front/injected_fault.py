@@ -24,6 +24,16 @@ class InjectedFaults:
     def __init__(self, topology: Topology, region: str, store: DocumentStore, clock: Clock) -> None:
         self._region, self._store, self._clock = region, store, clock
         self._rng = random.Random(f"{topology.seed}:faults:{region}")
+        self._take_faults()
+        store.watch(FaultSet, self._take_faults)
+
+    def _take_faults(self) -> None:
+        self._faults = self._store.get(FaultSet)
+
+    @property
+    def active(self) -> bool:
+        """Whether any fault is in force; without one, `around` does nothing but call."""
+        return bool(self._faults.faults)
 
     async def around(
         self,
@@ -33,10 +43,7 @@ class InjectedFaults:
         error_response: ErrorResponse,
     ) -> Response | None:
         """Do a call, or what a fault makes of it."""
-        faults = self._store.get(FaultSet)
-        if not faults.faults:
-            return await call()
-        fault = faults.on_call(self._region, service, operation)
+        fault = self._faults.on_call(self._region, service, operation)
         if fault is None:
             return await call()
         match fault.effect:
