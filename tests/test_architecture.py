@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str] | str] = {
     "lab.testing": ANYTHING,
     "lab.pytest_plugin": ANYTHING,
     "lab.control.console": ANYTHING,
+    "lab.localstack_plugin": {"lab.core", "lab.errors", "lab.live"},
     "lab.report": {"lab.core", "lab.errors"},
     "lab.supervisor": {"lab.core", "lab.errors", "lab.live"},
     "lab.config": {"lab.core", "lab.data", "lab.errors"},

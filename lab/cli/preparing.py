@@ -20,9 +20,11 @@ from lab.errors import EnvironmentFailure, UserError
 from lab.supervisor.instance import (
     RUN_DIR_PREFIX,
     Instance,
+    claim_run_dir,
     clear_remains,
     lock_state,
     read_instance,
+    sweep_run_dirs,
 )
 
 
@@ -44,9 +46,11 @@ def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instanc
         raise UserError(_running(read_instance(state_dir), settings))
     try:
         dead = clear_remains(state_dir)
+        sweep_run_dirs(Path(tempfile.gettempdir()))
         topology = make_topology(settings, run_dir="")
         check_addresses(topology)
         run_dir = tempfile.mkdtemp(prefix=RUN_DIR_PREFIX)  # mode 0700
+        claim_run_dir(Path(run_dir), state_dir)
         (Path(run_dir) / "tmp").mkdir()
         topology = make_topology(settings, run_dir=run_dir)
         for log in (state_dir / "logs").glob("*.log*"):

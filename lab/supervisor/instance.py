@@ -21,6 +21,7 @@ from lab.errors import EnvironmentFailure, LabNotRunning
 KEPT = {"logs", "cache", "lock"}
 """What a state folder keeps from one run to the next; all else belongs to a run."""
 RUN_DIR_PREFIX = "lab-"
+CLAIM = "state"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,23 @@ def remove_run_dir(run_dir: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         if run_dir.stat().st_uid == os.getuid():
             shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def sweep_run_dirs(temporary: Path) -> None:
+    """Remove the run folders of dead labs whose project folders are gone too, so that nobody will clear them away.
+
+    A run folder names its state folder in `state`, which `claim_run_dir` wrote; a folder without it is let alone.
+    """
+    for claim in temporary.glob(f"{RUN_DIR_PREFIX}*/{CLAIM}"):
+        with contextlib.suppress(OSError):
+            state_dir = Path(claim.read_text())
+            if claim.stat().st_uid == os.getuid() and not state_dir.exists():
+                remove_run_dir(claim.parent)
+
+
+def claim_run_dir(run_dir: Path, state_dir: Path) -> None:
+    """Write into a run folder whose it is."""
+    (run_dir / CLAIM).write_text(str(state_dir.resolve()))
 
 
 def stop_instance(instance: Instance, *, within_s: float = 10.0) -> None:

@@ -22,6 +22,7 @@ import pytest
 from lab.core import codec
 from lab.core.topology import Topology, regional_addresses
 from lab.supervisor.instance import (
+    claim_run_dir,
     clear_remains,
     is_locked,
     lock_state,
@@ -29,6 +30,7 @@ from lab.supervisor.instance import (
     remove_run_dir,
     running_instance,
     stop_instance,
+    sweep_run_dirs,
 )
 from lab.supervisor.restart import DELAY_MS_MAX, GOOD_RUN_MS, RestartPolicy
 
@@ -249,6 +251,16 @@ def test_a_run_folder_of_another_name_is_never_removed(tmp_path: Path) -> None:
     precious.mkdir()
     remove_run_dir(precious)
     assert precious.exists()
+
+
+def test_the_run_folder_of_a_lab_whose_project_is_gone_is_swept_and_others_are_not(tmp_path: Path) -> None:
+    gone, lives, strange = (tmp_path / f"lab-{name}" for name in ("gone", "lives", "strange"))
+    for folder in (gone, lives, strange):
+        folder.mkdir()
+    claim_run_dir(gone, tmp_path / "removed" / ".lab")
+    claim_run_dir(lives, tmp_path)
+    sweep_run_dirs(tmp_path)
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["lab-lives", "lab-strange"]
 
 
 def test_a_part_that_dies_again_and_again_is_started_ever_later_until_it_runs_well() -> None:
