@@ -25,7 +25,9 @@ from lab.core.zone import Zones
 from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
 from lab.live.probe_alarms import AlarmReader
+from lab.live.probe_cloudwatch import CloudWatchCalls
 from lab.live.probe_connection import probe
+from lab.live.probe_metrics import MetricPublisher
 from lab.live.probe_target import ProbeTargets
 
 Watcher = Callable[[str, bool], None]
@@ -42,7 +44,9 @@ class Probers:
         self._clock = clock
         self._machine = HealthMachine(random.Random(f"{topology.seed}/probers"), speed=clock.speed)
         self._targets = ProbeTargets(topology, store, self.is_healthy)
-        self._alarms = AlarmReader(topology, store)
+        self._cloudwatch = CloudWatchCalls(topology, store)
+        self._alarms = AlarmReader(self._cloudwatch)
+        self._metrics = MetricPublisher(self._cloudwatch, clock, lambda: self._machine.states)
         self._regions = {region.address: region.code for region in topology.regions}
         self._watchers: list[Watcher] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -59,6 +63,7 @@ class Probers:
         self._running = True
         self._configure()
         self._take_faults()
+        self._spawn(self._metrics.run())
 
     async def close(self) -> None:
         """Stop, dropping the probes that are under way."""
@@ -68,7 +73,7 @@ class Probers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._alarms.close()
+        self._cloudwatch.close()
 
     def is_healthy(self, health_check_id: str) -> bool:
         """A health check's status as DNS sees it; one that is not known counts as healthy."""

@@ -14,7 +14,8 @@ from lab.core.faults import Fault, FaultSet
 from lab.core.health import HealthMachine, ReadMetric, StartProbe, StatusChanged
 from lab.core.health_alarm import Alarm, alarm_status
 from lab.core.health_check import AlarmIdentifier, HealthCheck, HealthChecks
-from lab.core.health_probe import ProbeResult
+from lab.core.health_metrics import metric_data
+from lab.core.health_probe import ProbeResult, Timings
 
 GOOD, BAD = ProbeResult(True, "good"), ProbeResult(False, "bad")
 
@@ -258,6 +259,28 @@ def test_an_edited_endpoint_is_judged_anew_by_checkers_that_keep_their_opinion()
     run.verdict = lambda check, region, now: True
     run.until(400_000)
     assert run.machine.is_healthy("c")
+
+
+def test_the_metrics_of_a_minute_are_those_of_aws() -> None:
+    run = Run(
+        check("plain"),
+        check("timed", measure_latency=True),
+        check("off", disabled=True),
+        check("sum", "CALCULATED", child_health_checks=("plain", "timed"), health_threshold=1),
+    )
+    run.verdict = lambda check, region, now: region != "us-east-1"
+    run.until(200_000)
+    state = run.machine.states["timed"]
+    for opinion in state.opinions:
+        opinion.last = ProbeResult(True, "", Timings(10.0, None, 20.0))
+    data = metric_data(run.machine.states)
+    found = {(datum.name, datum.health_check_id, datum.region): datum.value for datum in data}
+    assert found["HealthCheckStatus", "plain", None] == 1.0
+    assert found["HealthCheckPercentageHealthy", "plain", None] == 87.5
+    assert found["ChildHealthCheckHealthyCount", "sum", None] == 2.0
+    assert found["ConnectionTime", "timed", "eu-west-1"] == 10.0
+    assert found["TimeToFirstByte", "timed", "sa-east-1"] == 20.0
+    assert not any(name == "SSLHandshakeTime" or owner == "off" for name, owner, _ in found)
 
 
 ALARM = Alarm("N", "m", (), "Average", 60, 3, 10.0, "GreaterThanThreshold")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import gzip
+import random
 import ssl
 import subprocess
 import sys
@@ -21,15 +22,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from lab.core import codec
+from lab.core.health import HealthMachine
 from lab.core.health_alarm import Alarm
-from lab.core.health_check import AlarmIdentifier, HealthCheck
+from lab.core.health_check import AlarmIdentifier, HealthCheck, HealthChecks
 from lab.core.health_probe import ProbeResult, Timings, body_verdict, host_header, request_bytes, status_reason
 from lab.core.topology import Topology, regional_addresses
 from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
 from lab.live.http_client import HttpClient, UnixAddress
 from lab.live.probe_alarms import AlarmReader
+from lab.live.probe_cloudwatch import CloudWatchCalls
 from lab.live.probe_connection import probe
+from lab.live.probe_metrics import MetricPublisher
 from lab.live.topology_file import write_topology
 
 ADDRESS = "127.43.9.1"
@@ -251,7 +255,8 @@ def test_the_data_of_an_alarm_is_read_from_the_regions_cloudwatch(tmp_path: Path
 
 async def _read_alarms(topology: Topology, folder: Path) -> None:
     engine = HttpClient(UnixAddress(topology.socket_path("engine-us-east-1")))
-    reader = AlarmReader(topology, DocumentStore(folder / "documents"))
+    cloudwatch = CloudWatchCalls(topology, DocumentStore(folder / "documents"))
+    reader = AlarmReader(cloudwatch)
     checked = check("CLOUDWATCH_METRIC", alarm=AlarmIdentifier("us-east-1", "errors"))
     try:
         assert await reader.status(checked) is None  # no such alarm
@@ -269,9 +274,28 @@ async def _read_alarms(topology: Topology, folder: Path) -> None:
         assert await reader.status(check("CLOUDWATCH_METRIC", alarm=checked.alarm, version=2)) is True
         elsewhere = check("CLOUDWATCH_METRIC", alarm=AlarmIdentifier("eu-west-1", "errors"))
         assert await reader.status(elsewhere) is None
+        await _publish_metrics(cloudwatch)
     finally:
-        reader.close()
+        cloudwatch.close()
         engine.close()
+
+
+async def _publish_metrics(cloudwatch: CloudWatchCalls) -> None:
+    machine = HealthMachine(random.Random(1))
+    machine.on_configured(HealthChecks((check("HTTP"),)), 0)
+    await MetricPublisher(cloudwatch, Clock(), lambda: machine.states).publish()
+    end_s = now_ms() // 1000 + 60
+    query = {
+        "Namespace": "AWS/Route53",
+        "MetricName": "HealthCheckPercentageHealthy",
+        "Dimensions": [{"Name": "HealthCheckId", "Value": "check-1"}],
+        "StartTime": end_s - 600,
+        "EndTime": end_s,
+        "Period": 60,
+        "Statistics": ["Average"],
+    }
+    (point,) = (await cloudwatch.call("us-east-1", "GetMetricStatistics", query))["Datapoints"]
+    assert point["Average"] == 100.0
 
 
 def test_the_window_of_an_alarm_covers_its_periods_and_some_more() -> None:
