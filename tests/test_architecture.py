@@ -14,6 +14,7 @@ ANYTHING = "anything"
 
 MAY_IMPORT: dict[str, set[str] | str] = {
     "lab.cli": ANYTHING,
+    "lab.compose": ANYTHING,
     "lab.deploy": ANYTHING,
     "lab.drills": ANYTHING,
     "lab.testing": ANYTHING,
