@@ -144,6 +144,7 @@ def _bind_udp(address: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # a burst while the loop is busy is not lost
         sock.bind((address, port))
     except OSError as error:
         sock.close()

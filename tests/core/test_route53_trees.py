@@ -159,8 +159,8 @@ def test_the_reasons_tell_the_tree_that_was_walked() -> None:
     (outcome,) = world.decide("api", explain=True).outcomes
     told = [(reason.depth, reason.text) for reason in outcome.reason]
     assert told[0] == (0, "api.lab.test. A: latency, 2 records, for 198.18.1.0/24 (dublin)")
-    assert told[1][1].startswith("eu-west-1: eu-west-1, ") and told[1][1].endswith("; target unhealthy")
-    assert told[2][1].startswith("us-east-1: us-east-1, ") and told[2][1].endswith("; target healthy")
+    assert told[1][1].startswith("eu-west-1: 4.") and told[1][1].endswith("; target unhealthy")
+    assert told[2][1].startswith("us-east-1: 73.") and told[2][1].endswith("; target healthy")
     assert (1, "us-east-1: chosen") in told
     assert (3, "1: weight 1 of 2; health check us-east-1-1 healthy") in told
     assert told[-1] == (3, "1: chosen")

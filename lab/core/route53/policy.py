@@ -100,9 +100,8 @@ def _latency(group: tuple[RecordSet, ...], origin: Origin, origins: Origins) -> 
         latency = origins.latency_ms(origin.place, region)
         if region == "cn-north-1" and origin.place.country == "CN":
             latency = 0.0  # AWS answers queries from China with the Beijing record, whatever the latency.
-        note = (
-            f"{region}, never measured" if latency is None else f"{region}, {latency:.1f} ms from {origin.place.name}"
-        )
+        where = "" if record.set_identifier == region else f"{region}, "
+        note = f"{where}never measured" if latency is None else f"{where}{latency:.1f} ms from {origin.place.name}"
         # AWS documents no order for equal latencies; the region's code is ours.
         ranked.append((math.inf if latency is None else latency, region, Alternative(record, 1.0, note)))
     ranked.sort(key=lambda entry: entry[:2])
