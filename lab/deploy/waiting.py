@@ -11,7 +11,7 @@ from lab.errors import LabUnreachable
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], what: str, *, within_s: float = 30.0, every_s: float = 0.005) -> T:
+def wait_until(condition: Callable[[], T], what: str, *, within_s: float = 60.0, every_s: float = 0.005) -> T:
     """The first true value of the condition, asked ever less often. Raises LabUnreachable at the deadline."""
     deadline = time.monotonic() + within_s
     while True:
