@@ -27,6 +27,7 @@ COMMANDS = {
     "fault": "make a region, a link or replication fail",
     "heal": "undo a fault, or all of them",
     "drill": "run a drill and judge it",
+    "accelerator": "what the accelerators do",
     "init": "write a lab.toml with every setting explained",
     "doctor": "check what this machine offers the lab",
 }

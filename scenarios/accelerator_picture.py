@@ -1,0 +1,66 @@
+"""Draws requests over time as an SVG picture: a strip a client, coloured by the region that served, red for none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, LEFT, STRIP, GAP, TOP = 1000, 210, 18, 8, 60
+COLOURS = ("#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+FAILED = "#d62728"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One request: when, in lab seconds, and the region that served it, None if it failed."""
+
+    at_s: float
+    region: str | None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One client's requests."""
+
+    label: str
+    marks: tuple[Mark, ...]
+
+
+def draw(title: str, strips: Sequence[Strip], regions: Sequence[str], moments: Sequence[tuple[float, str]]) -> str:
+    """The picture; `moments` are vertical lines, in lab seconds, with their names."""
+    times = [mark.at_s for strip in strips for mark in strip.marks] + [at for at, _ in moments]
+    low, high = min(times), max(times)
+    scale = (WIDTH - LEFT - 20) / max(high - low, 1e-9)
+    colours = dict(zip(regions, COLOURS, strict=False))
+    height = TOP + len(strips) * (STRIP + GAP) + 60
+
+    def x(at_s: float) -> float:
+        return LEFT + (at_s - low) * scale
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif">',
+        f'<rect width="100%" height="100%" fill="white"/><text x="10" y="22" font-size="15">{escape(title)}</text>',
+    ]
+    for n, strip in enumerate(strips):
+        y = TOP + n * (STRIP + GAP)
+        parts.append(f'<text x="10" y="{y + 13}" font-size="12">{escape(strip.label)}</text>')
+        ends = [mark.at_s for mark in strip.marks[1:]] + [high]
+        for mark, end_s in zip(strip.marks, ends, strict=False):
+            width = max(1.0, min(x(end_s) - x(mark.at_s), 12.0))
+            colour = colours.get(mark.region or "", FAILED)
+            parts.append(f'<rect x="{x(mark.at_s):.1f}" y="{y}" width="{width:.1f}" height="{STRIP}" fill="{colour}"/>')
+    bottom = TOP + len(strips) * (STRIP + GAP)
+    for at_s, name in moments:
+        parts.append(
+            f'<line x1="{x(at_s):.1f}" x2="{x(at_s):.1f}" y1="{TOP - 12}" y2="{bottom}" stroke="black" '
+            f'stroke-dasharray="4 3"/><text x="{x(at_s) + 3:.1f}" y="{TOP - 15}" font-size="11">{escape(name)}</text>'
+        )
+    for n, (name, colour) in enumerate([*colours.items(), ("failed", FAILED)]):
+        at = LEFT + n * 150
+        parts.append(f'<rect x="{at}" y="{bottom + 15}" width="14" height="14" fill="{colour}"/>')
+        parts.append(f'<text x="{at + 20}" y="{bottom + 27}" font-size="12">{escape(name)}</text>')
+    parts.append(
+        f'<text x="10" y="{bottom + 27}" font-size="11">{high - low:.0f} s of the lab&#8217;s time</text></svg>'
+    )
+    return "\n".join(parts) + "\n"

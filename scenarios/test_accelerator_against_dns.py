@@ -1,0 +1,125 @@
+"""DNS failover against anycast failover, side by side, on the same load balancers and functions.
+
+Both wait until the load balancer's health checks have noticed. Then DNS waits until each resolver's answer has expired
+(60 seconds for an alias to a load balancer), the accelerator until it has acted (at most 30 seconds), and its clients
+keep the address that they have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from accelerated_items import ANYCAST, DNS, HEALTH_CHECKS, Call, call, deploy, load, put, served_by
+from accelerator_picture import Mark, Strip, draw
+from rich.console import Console
+from rich.table import Table
+
+from lab.testing import Lab
+
+PLACES = ("dublin", "newyork", "saopaulo")
+EVERY_S = 0.04
+ALIAS_TTL_S = 60
+WITHIN_S = 600.0
+REAL_MARGIN_S = 2.0
+"""What the work of a busy machine may add, in real time."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How one client fared: lab seconds from the fault until it was served again for good, and requests that failed."""
+
+    place: str
+    name: str
+    recovered_s: float
+    failed: int
+    sent: int
+
+
+def recovery(calls: list[Call], place: str, name: str, fault_s: float, healed_s: float, speed: float) -> Recovery:
+    """What the requests between the fault and its end say."""
+    during = [one for one in calls if (one.place, one.name) == (place, name) and fault_s <= one.began_s < healed_s]
+    bad = [n for n, one in enumerate(during) if not one.good]
+    # Served again for good: from the first failure on, the first of five good answers in a row.
+    start = next(n for n in range(bad[0], len(during)) if all(one.good for one in during[n : n + 5]))
+    again = during[start]
+    return Recovery(place, name, (again.began_s + again.took_s - fault_s) * speed, len(bad), len(during))
+
+
+def test_the_static_addresses_recover_without_waiting_for_anyones_resolver(
+    lab: Lab, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    items = deploy(lab)
+    items.restore()
+    east, west = (region.code for region in lab.regions)
+    put(lab, east, "one", "the first item")
+    for place in PLACES:
+        for name in (ANYCAST, DNS):
+            lab.eventually(lambda place=place, name=name: call(lab, place, name, "/get/one").good)
+
+    def all_served_by(calls: list[Call], region: str) -> bool:
+        return all(served_by(calls, place, name, region)() for place in PLACES for name in (ANYCAST, DNS))
+
+    with load(lab, PLACES, (ANYCAST, DNS), "/get/one", EVERY_S) as calls:
+        lab.eventually(lambda: all_served_by(calls, east), within_s=WITHIN_S)
+        fault_s = time.monotonic()
+        lab.region(east).fail()
+        lab.eventually(lambda: all_served_by(calls, west), within_s=WITHIN_S)
+        healed_s = time.monotonic()
+        lab.region(east).heal()
+        lab.eventually(lambda: all_served_by(calls, east), within_s=WITHIN_S)
+        returned_s = time.monotonic()
+
+    found = [recovery(calls, place, name, fault_s, healed_s, lab.speed) for place in PLACES for name in (ANYCAST, DNS)]
+    moments = [(0.0, f"{east} down"), ((healed_s - fault_s) * lab.speed, "healed")]
+    strips = [
+        Strip(
+            f"{place} by {'anycast' if name == ANYCAST else 'DNS'}",
+            tuple(
+                Mark((one.began_s - fault_s) * lab.speed, one.region if one.good else None)
+                for one in calls
+                if (one.place, one.name) == (place, name)
+            ),
+        )
+        for place in PLACES
+        for name in (ANYCAST, DNS)
+    ]
+    picture = tmp_path / "anycast-against-dns.svg"
+    picture.write_text(draw("A region dies: anycast against DNS", strips, (east, west), moments))
+    with capsys.disabled():
+        show(found, calls, (returned_s - healed_s) * lab.speed, picture)
+
+    detection_s = HEALTH_CHECKS["HealthCheckIntervalSeconds"] * HEALTH_CHECKS["UnhealthyThresholdCount"]
+    margin_s = REAL_MARGIN_S * lab.speed
+    delay_s = lab.topology.accelerator_delay_ms / 1000
+    for one in found:
+        bound_s = detection_s + (delay_s if one.name == ANYCAST else ALIAS_TTL_S) + margin_s
+        assert 0 < one.failed < one.sent
+        assert one.recovered_s <= bound_s, one
+
+
+def show(found: list[Recovery], calls: list[Call], return_s: float, picture: Path) -> None:
+    """The table: a row a place, anycast and DNS beside each other."""
+    table = Table(title="A region dies: anycast against DNS (lab seconds until served again; requests failed)")
+    for column in ("place", "anycast s", "failed", "DNS s", "failed"):
+        table.add_column(column, justify="left" if column == "place" else "right")
+    by = {(one.place, one.name): one for one in found}
+    for place in PLACES:
+        anycast, dns = by[place, ANYCAST], by[place, DNS]
+        table.add_row(
+            place,
+            f"{anycast.recovered_s:.1f}",
+            f"{anycast.failed} of {anycast.sent}",
+            f"{dns.recovered_s:.1f}",
+            f"{dns.failed} of {dns.sent}",
+        )
+    console = Console(width=100)
+    console.print()
+    console.print(table)
+    console.print(f"After the region was back, everyone was served by it again within {return_s:.0f} s.")
+    reasons = Counter(one.why or f"status {one.status}" for one in calls if not one.good)
+    console.print("Failed by: " + ", ".join(f"{why} ({count})" for why, count in reasons.most_common()))
+    console.print(f"The picture: {picture}", soft_wrap=True)

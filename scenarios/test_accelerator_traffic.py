@@ -1,0 +1,124 @@
+"""What an accelerator's settings do to real traffic: dials, weights, health, affinity.
+
+The clients only know the two static addresses. Nothing here touches DNS.
+"""
+
+from __future__ import annotations
+
+import pytest
+from accelerated_items import (
+    ANYCAST,
+    Call,
+    Items,
+    accelerator_status,
+    call,
+    deploy,
+    deploy_balancer,
+    load,
+    put,
+    served_by,
+)
+
+from lab.testing import Lab
+
+PLACES = ("dublin", "newyork", "tokyo")
+EVERY_S = 0.03
+FIVE_DEVIATIONS = 5
+
+
+@pytest.fixture
+def items(lab: Lab) -> Items:
+    """The deployed architecture, as it was deployed."""
+    made = deploy(lab)
+    made.restore()
+    put(lab, lab.regions[0].code, "one", "the first item")
+    lab.eventually(lambda: call(lab, "tokyo", ANYCAST, "/get/one", made.addresses[0]).good)
+    return made
+
+
+def failed(calls: list[Call]) -> list[Call]:
+    return [one for one in calls if not one.good]
+
+
+def test_a_region_is_dialled_down_and_back_without_a_failed_request(lab: Lab, items: Items) -> None:
+    east, west = (region.code for region in lab.regions)
+    with load(lab, PLACES, (ANYCAST,), "/get/one", EVERY_S) as calls:
+        lab.eventually(served_by(calls, "dublin", ANYCAST, east))
+        items.dial(east, 0.0)
+        lab.eventually(served_by(calls, "dublin", ANYCAST, west))
+        items.dial(east, 100.0)
+        lab.eventually(served_by(calls, "dublin", ANYCAST, east))
+    assert len(calls) > 20
+    assert failed(calls) == []
+    assert {one.region for one in calls if one.place == "tokyo"} == {west}
+
+
+def test_weights_shift_traffic_to_the_shares_that_they_say(lab: Lab, items: Items) -> None:
+    east = lab.regions[0].code
+    stable = items.balancers[east]["LoadBalancerArn"]
+    canary = deploy_balancer(lab, east, "canary")["LoadBalancerArn"]
+    share, count = 64 / 256, 200
+    items.weigh(east, {stable: 192, canary: 64})
+    lab.eventually(lambda: set(_endpoints(lab, east).values()) == {"HEALTHY"})
+    before = _flows(lab, east)
+    calls = [call(lab, "dublin", ANYCAST, "/get/one", items.addresses[n % 2]) for n in range(count)]
+    assert failed(calls) == []
+    after = _flows(lab, east)
+    seen = after[canary] - before[canary]
+    assert seen + after[stable] - before[stable] == count
+    assert abs(seen - share * count) <= FIVE_DEVIATIONS * (count * share * (1 - share)) ** 0.5
+
+
+def _endpoints_in(lab: Lab, region: str) -> list[dict[str, object]]:
+    (accelerator,) = accelerator_status(lab)["accelerators"]
+    return [
+        endpoint
+        for group in accelerator["listeners"][0]["groups"]
+        if group["region"] == region
+        for endpoint in group["endpoints"]
+    ]
+
+
+def _endpoints(lab: Lab, region: str) -> dict[str, str]:
+    return {str(endpoint["id"]): str(endpoint["health"]) for endpoint in _endpoints_in(lab, region)}
+
+
+def _flows(lab: Lab, region: str) -> dict[str, int]:
+    return {str(endpoint["id"]): int(str(endpoint["new_flows"])) for endpoint in _endpoints_in(lab, region)}
+
+
+def test_while_a_regions_load_balancer_is_unhealthy_the_static_addresses_keep_answering(lab: Lab, items: Items) -> None:
+    east, west = (region.code for region in lab.regions)
+    with load(lab, PLACES, (ANYCAST,), "/get/one", EVERY_S) as calls:
+        lab.eventually(served_by(calls, "dublin", ANYCAST, east))
+        items.force_health(east, "503")
+        lab.eventually(served_by(calls, "dublin", ANYCAST, west))
+        assert items.health() == {east: "UNHEALTHY", west: "HEALTHY"}
+        items.force_health(east, "")
+        lab.eventually(served_by(calls, "dublin", ANYCAST, east))
+    assert failed(calls) == []
+
+
+def test_with_all_regions_unhealthy_the_closest_one_serves(lab: Lab, items: Items) -> None:
+    east, west = (region.code for region in lab.regions)
+    for region in (east, west):
+        items.force_health(region, "503")
+    lab.eventually(lambda: set(items.health().values()) == {"UNHEALTHY"})
+    with load(lab, ("dublin", "tokyo"), (ANYCAST,), "/get/one", EVERY_S) as calls:
+        lab.eventually(served_by(calls, "dublin", ANYCAST, east))
+        lab.eventually(served_by(calls, "tokyo", ANYCAST, west))
+    assert failed(calls) == []
+
+
+def test_sticky_clients_stay_where_they_are(lab: Lab, items: Items) -> None:
+    for region in items.groups:
+        items.dial(region, 50.0)
+    addresses = items.addresses
+    scattered = {call(lab, "dublin", ANYCAST, "/get/one", addresses[0]).region for _ in range(30)}
+    assert scattered == set(items.groups)
+    items.ga.update_listener(ListenerArn=items.listener, ClientAffinity="SOURCE_IP")
+    for place in PLACES:
+        for address in addresses:
+            calls = [call(lab, place, ANYCAST, "/get/one", address) for _ in range(10)]
+            assert failed(calls) == []
+            assert len({one.region for one in calls}) == 1
