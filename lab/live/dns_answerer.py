@@ -36,7 +36,7 @@ from lab.live.dns_message import TCP_MESSAGE_MAX, pack_answer, pack_code, pack_u
 from lab.live.dns_negative import NegativeAnswers
 from lab.live.dns_ready import Ready, make_ready
 
-READY_ANSWERS_MAX = 50_000
+READY_PACKETS_MAX = 50_000
 READY_QUERY_BYTES_MAX = 300
 SOURCES_MAX = 1_024
 # RFC 8482: one short record instead of everything that a name has.
@@ -51,7 +51,7 @@ class Answerer:
         self.resolver = resolver
         self.ready_udp: dict[str, dict[bytes, Ready]] = {}
         self.negative = NegativeAnswers(resolver.catalog)
-        self.ready_max = READY_ANSWERS_MAX
+        self.ready_max = READY_PACKETS_MAX
         self._origins = origins
         self._rng = rng
         self._watched = watched
@@ -77,8 +77,8 @@ class Answerer:
         """Drop the finished answers that depend on a health check."""
         for source, key in self._dependents.pop(health_check_id, []):
             table = self.ready_udp.get(source)
-            if table is not None and table.pop(key, None) is not None:
-                self._ready_count -= 1
+            if table is not None:
+                table.pop(key, None)
 
     # packets
 
@@ -149,11 +149,14 @@ class Answerer:
             return
         if decision.consulted and not self._watched:
             return
-        if self._ready_count >= self.ready_max:
+        packets = 1 if isinstance(ready, bytes) else ready.packets_max
+        if packets > self.ready_max:
+            return
+        if self._ready_count + packets > self.ready_max:
             self.forget()
             table = self.ready_udp[source] = {}
         table[key] = ready
-        self._ready_count += 1
+        self._ready_count += packets
         for health_check_id in decision.consulted:
             self._dependents.setdefault(health_check_id, []).append((source, key))
 

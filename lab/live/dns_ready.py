@@ -18,9 +18,10 @@ ORDERS_MAX = 32
 class Orders:
     """One answer with its values in random orders; each is made when it is first needed."""
 
-    __slots__ = ("_limit", "_made", "_make", "_random")
+    __slots__ = ("_limit", "_made", "_make", "_random", "packets_max")
 
     def __init__(self, make: Callable[[], bytes], limit: int, rng: random.Random) -> None:
+        self.packets_max = limit
         self._make = make
         self._limit = limit
         self._made: list[bytes] = []
@@ -38,9 +39,12 @@ class Orders:
 class Alternatives:
     """Answers with probabilities; each is packed when it is first drawn."""
 
-    __slots__ = ("_made", "_make", "_random", "_sums")
+    __slots__ = ("_made", "_make", "_random", "_sums", "packets_max")
 
-    def __init__(self, probabilities: list[float], make: Callable[[int], bytes | Orders], rng: random.Random) -> None:
+    def __init__(
+        self, probabilities: list[float], make: Callable[[int], bytes | Orders], rng: random.Random, packets_max: int
+    ) -> None:
+        self.packets_max = packets_max
         *sums, _ = accumulate(probabilities)
         self._sums = sums
         self._make = make
@@ -72,7 +76,8 @@ def make_ready(query: Query, decision: Decision, rng: random.Random, payload_max
 
     if len(decision.outcomes) == 1:
         return finish(0)
-    return Alternatives([outcome.probability for outcome in decision.outcomes], finish, rng)
+    packets_max = sum(_orders(outcome) for outcome in decision.outcomes)
+    return Alternatives([outcome.probability for outcome in decision.outcomes], finish, rng, packets_max)
 
 
 def _orders(outcome: Outcome) -> int:
