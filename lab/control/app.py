@@ -22,6 +22,7 @@ from lab.control.apigateway.records import ApiGatewayRecords
 from lab.control.apigateway.stages import StagesPlane
 from lab.control.apigateway.state import ApiGatewayState
 from lab.control.aws_error import AwsError
+from lab.control.containers import Containers
 from lab.control.dispatch import Dispatcher
 from lab.control.elbv2.balancers import BalancersPlane
 from lab.control.elbv2.listeners import ListenersPlane
@@ -114,6 +115,7 @@ class Control:
         self._publisher = Publisher(lambda part: part_address(topology, part), self._sources(), topology.edge_parts)
         self._dispatcher = self._make_dispatcher()
         self._endpoint = GlobalEndpoint(topology, self._dispatcher, self._functions.package)
+        self._containers = Containers(topology, self._functions, self._apis.document, self._restore_tables, context.log)
         self._servers: list[HttpServer] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -142,6 +144,7 @@ class Control:
             self._servers.append(server)
             await server.listen_tcp(address, port)
         self._publisher.start()
+        self._containers.start()
         self._keep(asyncio.to_thread(self._prepare))
 
     async def close(self) -> None:
@@ -150,6 +153,7 @@ class Control:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for server in self._servers:
             await server.close()
+        await self._containers.close()
         await self._publisher.close()
         self._tables.close()
         self._moto.close()
@@ -260,6 +264,7 @@ class Control:
 
     async def _settle(self) -> None:
         await self._publisher.settle()
+        await self._containers.settle()
 
     def _marks(self, *documents: str) -> Callable[[], None]:
         return lambda: self._publisher.mark(documents)
@@ -308,6 +313,7 @@ class Control:
         return {
             "pid": os.getpid(),
             "publishing": self._publisher.status(),
+            "engines": self._containers.status(),
             "zones": len(self._route53.value.zones),
             "health_checks": len(self._route53.value.health_checks),
             "functions": len(self._functions.document().functions),

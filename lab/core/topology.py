@@ -155,6 +155,7 @@ class Topology:
         """Every name by which an address of the lab may be called: itself, where the host has it, its container's."""
         names = [address, *(entry.host_address for entry in self.published if entry.address == address)]
         if self.parts:
+            names.append("127.0.0.1")  # where the host has the containers' ports
             names += ["control"] if address == self.global_address else []
             names += [f"front-{region.code}" for region in self.regions if region.address == address]
         return tuple(names)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ import orjson
 from localstack.aws import handlers  # type: ignore[import-not-found]
 
 from lab.core.stream_log import LoggedRecord, StreamLog, Trimmed
+from lab.core.topology import ACCOUNT_ID
 
 WRITES = frozenset(
     {
@@ -36,6 +38,7 @@ WRITES = frozenset(
 STREAMS = {"ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"}
 STREAMS_TARGET = "DynamoDBStreams_20120810."
 TARGET = "DynamoDB_20120810."
+ACCESS_KEY = re.compile(r"Credential=[^/]*/")
 SHARD = "shardId-00000000000000000000-00000000"
 
 
@@ -65,6 +68,8 @@ class DynamoDbChanges:
         """Answer what is the replicator's, and let one write at a time into a table."""
         headers = context.request.headers
         target = headers.get("X-Amz-Target", "")
+        if not context.is_internal_call:
+            _use_one_account(headers, "dynamodb" if target.startswith("DynamoDB") else None)
         if not target.startswith("DynamoDB"):
             return
         operation = target.rpartition(".")[2]
@@ -133,10 +138,9 @@ class DynamoDbChanges:
             self._respond(chain, response, 409, {"__type": "lab#LocalWriteUnseen"})
 
     def _schema(self, table: str) -> list[str]:
-        from localstack.constants import DEFAULT_AWS_ACCOUNT_ID  # type: ignore[import-not-found]
         from localstack.services.dynamodb.utils import SchemaExtractor  # type: ignore[import-not-found]
 
-        schema = SchemaExtractor.get_key_schema(table, DEFAULT_AWS_ACCOUNT_ID, os.environ["AWS_DEFAULT_REGION"])
+        schema = SchemaExtractor.get_key_schema(table, ACCOUNT_ID, os.environ["AWS_DEFAULT_REGION"])
         return [element["AttributeName"] for element in schema]
 
     # the replicator's streams
@@ -215,6 +219,17 @@ def install() -> DynamoDbChanges:
     return changes
 
 
+def _use_one_account(headers: Any, service: str | None) -> None:
+    """The lab has one account, whatever key a request is signed with, and calls of its parts are not signed at all."""
+    signed = headers.get("Authorization")
+    if signed is not None:
+        if "Credential=" in signed:
+            headers["Authorization"] = ACCESS_KEY.sub(f"Credential={ACCOUNT_ID}/", signed)
+    elif service is not None:
+        scope = f"{ACCOUNT_ID}/20260101/{os.environ['AWS_DEFAULT_REGION']}/{service}/aws4_request"
+        headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
+
+
 def _logged(record: dict[str, Any], sequence: str, mark: str | None) -> LoggedRecord:
     change = {name: value for name, value in record["dynamodb"].items() if name != "SequenceNumber"}
     change["SequenceNumber"] = sequence
@@ -287,8 +302,7 @@ def _arn(table: str) -> str:
 
 def _has(table: str) -> bool:
     """Whether a table with a stream exists."""
-    from localstack.constants import DEFAULT_AWS_ACCOUNT_ID
     from localstack.services.dynamodb.provider import get_table_stream_type  # type: ignore[import-not-found]
 
     region = os.environ["AWS_DEFAULT_REGION"]
-    return get_table_stream_type(DEFAULT_AWS_ACCOUNT_ID, region, table) is not None
+    return get_table_stream_type(ACCOUNT_ID, region, table) is not None

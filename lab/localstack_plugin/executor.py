@@ -77,6 +77,7 @@ environments = EnvironmentLoop()
 def function_of(version: FunctionVersion) -> Function:
     """A function's version in LocalStack as the environments know functions."""
     config, code = version.config, version.config.code
+    code.prepare_for_execution()  # unpacks the code unless it is there
     # Values of LocalStack's environments are not all strings.
     variables = {name: str(value) for name, value in (config.environment or {}).items()}
     return Function(
@@ -176,8 +177,7 @@ class LabExecutor(RuntimeExecutor):  # type: ignore[misc]
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
-        """Remove the unpacked code."""
-        function_version.config.code.destroy_cached()
+        """Nothing: versions with the same code share its folder, which LocalStack removes with the code."""
 
 
 class IdleExecutor(LabExecutor):

@@ -7,7 +7,7 @@ answered is `aws_endpoint`'s and `data_plane`'s business.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from lab.core.api_gateway_event import MAX_BODY_BYTES
 from lab.core.faults import FaultSet, RegionCondition
@@ -16,12 +16,17 @@ from lab.errors import EnvironmentFailure
 from lab.live.documents import DocumentStore
 from lab.live.front.aws_endpoint import AwsEndpoint
 from lab.live.front.data_plane import DataPlane, refusal
-from lab.live.functions import RegionFunctions
 from lab.live.http_server import HttpServer, Request, Response
 
 AWS_MAX_BODY_BYTES = 256 * 1024 * 1024
 """The AWS endpoint takes S3 objects; larger ones go in parts."""
 RELISTEN_INTERVAL_S = 0.5
+
+
+class FollowsRegion(Protocol):
+    """What goes down and hangs with the region."""
+
+    def set_condition(self, condition: RegionCondition) -> None: ...
 
 
 class Front:
@@ -35,7 +40,7 @@ class Front:
         *,
         endpoint: AwsEndpoint,
         data_plane: DataPlane,
-        functions: RegionFunctions,
+        functions: FollowsRegion,
     ) -> None:
         self._topology, self._region, self._store = topology, topology.region(region), store
         self._functions = functions

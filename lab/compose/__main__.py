@@ -1,0 +1,88 @@
+"""`python -m lab.compose PART [REGION]`: what a container of the lab's image runs.
+
+PART is `control`, `replicator`, `resolver`, `front REGION`, `ministack REGION`, `deployment`, or `topology`, which
+prints the topology as JSON. The settings are environment variables (`lab.compose.layout`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.compose.layout import RUN_DIR, topology_of
+from lab.core.topology import Topology
+from lab.errors import LabError, UserError
+
+THIRD_REGION_HOST = "third-region"
+"""A container that is there only with the profile `three`."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a part; the exit status."""
+    try:
+        name, region = (*arguments, "", "")[:2]
+        topology = topology_of(
+            os.environ, third=_has_third_region(), own_engine=region if name in ("front", "ministack") else None
+        )
+        if region and region not in topology.region_codes:
+            raise UserError(f"{name}: this lab has no region {region!r}, it has {', '.join(topology.region_codes)}")
+        return _run(name, region, topology)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr, flush=True)
+        return error.exit_status
+
+
+def _run(name: str, region: str, topology: Topology) -> int:
+    from lab.live.part import run_part
+    from lab.live.topology_file import write_topology
+
+    Path(RUN_DIR).mkdir(parents=True, exist_ok=True)
+    path = Path(RUN_DIR) / "topology.json"
+    write_topology(path, topology)
+    for left in Path(RUN_DIR).glob("*.sock"):
+        left.unlink()  # of a run that was killed
+    match name:
+        case "control":
+            from lab.control.app import Control
+
+            return run_part("control", Control, [str(path)], hello=False)
+        case "replicator":
+            from lab.live.replicator.service import Replicator
+
+            return run_part("replicator", Replicator, [str(path)])
+        case "resolver":
+            from lab.live.resolver_part import ResolverPart
+
+            return run_part("resolver", ResolverPart, [str(path)])
+        case "front":
+            from lab.live import front_part
+
+            return front_part.main([str(path), region])
+        case "ministack":
+            from lab.compose.ministack_container import run_ministack
+
+            return run_ministack(path, topology, region)
+        case "deployment":
+            from lab.compose.deployment import run_deployment
+
+            return run_deployment(topology)
+        case "topology":
+            print(path.read_text())
+            return 0
+        case _:
+            raise UserError(f"no part {name!r}: expected control, replicator, resolver, front, ministack or deployment")
+
+
+def _has_third_region() -> bool:
+    try:
+        socket.gethostbyname(THIRD_REGION_HOST)
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

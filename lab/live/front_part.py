@@ -1,0 +1,162 @@
+"""One region's front as a part of its own, for regions in containers; all fronts of one machine are in `lab.live.edge`.
+
+`python -m lab.live.front_part TOPOLOGY_PATH REGION`. On MiniStack the front runs the region's functions itself, as the
+edge does; on LocalStack they are the engine's. Load balancers and accelerators are not here yet.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from lab.core import codec
+from lab.core.lambda_errors import FunctionNotFound
+from lab.core.topology import PartAddress
+from lab.live.engine_relay import EngineRelay
+from lab.live.front.aws_endpoint import AwsEndpoint
+from lab.live.front.data_plane import DataPlane
+from lab.live.front.dynamodb import DynamoDb
+from lab.live.front.engine_calls import EngineCalls
+from lab.live.front.engine_lambda import EngineDataPlane, EngineFunctions
+from lab.live.front.front import Front
+from lab.live.front.injected_fault import InjectedFaults
+from lab.live.front.other_regions import OtherRegions
+from lab.live.front.wake import Waker
+from lab.live.functions import CloudWatchLogs, RegionFunctions
+from lab.live.http_client import HttpClient
+from lab.live.http_server import Request, Response, json_response
+from lab.live.journal import Journal
+from lab.live.part import PartContext, run_part
+from lab.live.part_address import part_address
+
+RELAY_PORT_OFFSET = 1
+"""The engine's relay listens on the port after the front's own part port."""
+
+
+class FrontPart:
+    """The part `front-REGION`."""
+
+    def __init__(self, context: PartContext, region: str) -> None:
+        topology, store, clock = context.topology, context.store, context.clock
+        address = topology.region(region).address
+        engine_address = part_address(topology, f"engine-{region}")
+        self._region = region
+        self._replicator = HttpClient(part_address(topology, "replicator"))
+        self._control = HttpClient(part_address(topology, "control"), limit=256)
+        self._engine = EngineCalls(engine_address, f"front-{region}:{topology.aws_port}")
+        self._engine_logs = HttpClient(engine_address, limit=2)
+        self._journal = Journal(Path(topology.state_dir) / "journal" / f"{region}.jsonl")
+        self._waker = Waker(self._replicator, region)
+        self._others = OtherRegions(topology, region, store)
+        faults = InjectedFaults(topology, region, store, clock)
+        self._own: RegionFunctions | None = None
+        functions: RegionFunctions | EngineFunctions
+        if topology.engine == "localstack":
+            functions = EngineFunctions(region, self._engine)
+            data_plane: DataPlane = EngineDataPlane(topology, region, store, functions, faults, clock)
+            assert isinstance(data_plane, EngineDataPlane)
+            data_plane.use(self._engine)
+        else:
+            functions = self._own = RegionFunctions(
+                topology,
+                region,
+                store,
+                clock,
+                endpoint_url=f"http://{address}:{topology.aws_port}",
+                logs=CloudWatchLogs(self._engine_logs, region),
+                log=context.log,
+            )
+            data_plane = DataPlane(topology, region, store, functions, faults, clock)
+        endpoint = AwsEndpoint(
+            topology,
+            region,
+            data_plane=data_plane,
+            functions=functions,
+            dynamodb=DynamoDb(region, store, self._engine, self._journal, self._waker),
+            engine=self._engine,
+            others=self._others,
+            control=self._control,
+            faults=faults,
+        )
+        self._front = Front(topology, region, store, endpoint=endpoint, data_plane=data_plane, functions=functions)
+        own = topology.part_address(topology.front_part(region))
+        assert own is not None
+        relayed = PartAddress(f"engine-{region}", own.host, own.port + RELAY_PORT_OFFSET)
+        self._relay = EngineRelay(topology, relayed, engine_address)
+
+    async def start(self) -> None:
+        """Open all ports. Raises EnvironmentFailure."""
+        if self._own is not None:
+            await self._own.start()
+        await self._front.start()
+        await self._relay.start()
+        gc.collect()
+        gc.freeze()
+
+    async def close(self) -> None:
+        """Close all ports and end all environments."""
+        await self._relay.close()
+        await self._front.close()
+        if self._own is not None:
+            await self._own.close()
+        await self._waker.close()
+        for client in (self._engine, self._engine_logs, self._others, self._control, self._replicator):
+            client.close()
+        self._journal.close()
+
+    async def answer(self, request: Request) -> Response | None:
+        """Answer the edge's calls of docs/architecture.md that are this region's."""
+        query = dict(parse_qsl(request.query))
+        match request.path.strip("/").split("/"):
+            case ["status"]:
+                return _json(200, self._status())
+            case ["journal", region, *rest] if region == self._region:
+                return self._read_journal(request, query, rest)
+            case ["logs", region, function] if region == self._region:
+                return self._logs(function, query)
+            case _:
+                return None
+
+    def _status(self) -> dict[str, Any]:
+        functions = None if self._own is None else codec.encode(self._own.status())
+        journal = {"last": self._journal.last}
+        return {"regions": {self._region: {"front": self._front.status(), "functions": functions, "journal": journal}}}
+
+    def _read_journal(self, request: Request, query: dict[str, str], rest: Sequence[str]) -> Response:
+        trim = list(rest) == ["trim"] and request.method == "POST"
+        text = query.get("through" if trim else "after", "0")
+        if not text.isdecimal():
+            return _json(404, {"error": f"{text!r} is no number"})
+        if trim:
+            self._journal.trim(int(text))
+            return Response(204)
+        return _json(200, {"entries": self._journal.read(int(text))})
+
+    def _logs(self, function: str, query: dict[str, str]) -> Response:
+        after = query.get("after", "0")
+        if self._own is None or not after.isdecimal():
+            return _json(404, {"error": "the functions of a LocalStack region log to its CloudWatch Logs"})
+        try:
+            return _json(200, {"lines": codec.encode(self._own.log_lines(function, int(after)))})
+        except FunctionNotFound as error:
+            return _json(404, {"error": error.message})
+
+
+def _json(status: int, value: Any) -> Response:
+    return json_response(status, orjson.dumps(value))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the front of one region: TOPOLOGY_PATH REGION."""
+    path, region = arguments
+    return run_part(f"front-{region}", lambda context: FrontPart(context, region), [path])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
