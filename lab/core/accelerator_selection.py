@@ -25,7 +25,7 @@ FAILOVER_GROUPS = 3
 """How many other groups are tried, in order of distance, before the accelerator fails open."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Flow:
     """One TCP connection's addresses: the client's, and the static address and port that it called."""
 
@@ -35,7 +35,7 @@ class Flow:
     target_port: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Choice:
     """Where a connection goes. `endpoint` is None if there is no endpoint at all: it is dropped.
 
@@ -81,22 +81,37 @@ def pick_weighted(endpoints: Sequence[Endpoint], key: bytes, seed: int) -> Endpo
     )
 
 
-def _dialled(groups: Sequence[EndpointGroup], key: bytes, seed: int) -> tuple[EndpointGroup, list[str]]:
-    """The group that the traffic dials give, nearest first, and the reasons."""
-    reasons: list[str] = []
+class _Reasons:
+    """Gathers sentences, if anyone wants them: making them costs as much as the decision."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+        self.given: tuple[str, ...] = ()
+
+    def add(self, group: EndpointGroup, why: str, *values: object) -> None:
+        if self.wanted:
+            self.given = (*self.given, f"{group.region}: {why.format(*values)}")
+
+
+def _dialled(groups: Sequence[EndpointGroup], key: bytes, seed: int, reasons: _Reasons) -> EndpointGroup:
+    """The group that the traffic dials give, nearest first."""
     last_open = None
     for group in groups:
         dial = group.traffic_dial_percentage
         if dial > 0:
             last_open = group
         if dial >= 100.0:
-            return group, [*reasons, f"{group.region}: its dial at {dial:g} % takes all that reaches it"]
+            reasons.add(group, "its dial at {:g} % takes all that reaches it", dial)
+            return group
         if dial > 0 and 100.0 * _fraction(key, _salt(seed, group.arn)) < dial:
-            return group, [*reasons, f"{group.region}: within its dial of {dial:g} %"]
-        reasons.append(f"{group.region}: turned away by its dial of {dial:g} %")
+            reasons.add(group, "within its dial of {:g} %", dial)
+            return group
+        reasons.add(group, "turned away by its dial of {:g} %", dial)
     if last_open is not None:
-        return last_open, [*reasons, f"{last_open.region}: the farthest group with an open dial takes what is left"]
-    return groups[0], [*reasons, f"{groups[0].region}: all dials are at 0; the closest group serves"]
+        reasons.add(last_open, "the farthest group with an open dial takes what is left")
+        return last_open
+    reasons.add(groups[0], "all dials are at 0; the closest group serves")
+    return groups[0]
 
 
 def select(
@@ -119,24 +134,29 @@ def select_in_order(
     *,
     healthy: Callable[[str], bool],
     seed: int = 0,
+    explain: bool = True,
 ) -> Choice:
-    """As `select`, with the groups already in order of distance from the client, closest first."""
+    """As `select`, with the groups already in order of distance from the client, closest first.
+
+    Without `explain` the choice has no reasons and costs half.
+    """
     if not any(group.endpoints for group in groups):
         return Choice(None, None, flow.target_port, "none", ("the listener has no endpoints: connections are dropped",))
+    reasons = _Reasons(explain)
     key = flow_key(flow, affinity)
-    first, reasons = _dialled(groups, key, seed)
-    path = "dial" if first is groups[0] else "overflow"
+    first = _dialled(groups, key, seed, reasons)
     if (endpoint := _serving(first, key, healthy, seed)) is not None:
-        return _choice(first, endpoint, flow, path, reasons)
-    reasons.append(f"{first.region}: no healthy endpoint with a weight above 0")
+        return _choice(first, endpoint, flow, "dial" if first is groups[0] else "overflow", reasons)
+    reasons.add(first, "no healthy endpoint with a weight above 0")
     others = [group for group in groups if group is not first][:FAILOVER_GROUPS]
     for group in others:
         if (endpoint := _serving(group, key, healthy, seed)) is not None:
-            return _choice(group, endpoint, flow, "failover", [*reasons, f"{group.region}: failover ignores dials"])
-        reasons.append(f"{group.region}: no healthy endpoint with a weight above 0")
+            reasons.add(group, "failover ignores dials")
+            return _choice(group, endpoint, flow, "failover", reasons)
+        reasons.add(group, "no healthy endpoint with a weight above 0")
     closest = next(group for group in groups if group.endpoints)
     index = int(_fraction(key, _salt(seed, f"open/{closest.arn}")) * len(closest.endpoints))
-    reasons.append(f"{closest.region}: the closest group fails open to any of its endpoints")
+    reasons.add(closest, "the closest group fails open to any of its endpoints")
     return _choice(closest, closest.endpoints[index], flow, "fail-open", reasons)
 
 
@@ -145,5 +165,5 @@ def _serving(group: EndpointGroup, key: bytes, healthy: Callable[[str], bool], s
     return pick_weighted(candidates, key, seed) if candidates else None
 
 
-def _choice(group: EndpointGroup, endpoint: Endpoint, flow: Flow, path: str, reasons: list[str]) -> Choice:
-    return Choice(group, endpoint, group.endpoint_port(flow.target_port), path, tuple(reasons))
+def _choice(group: EndpointGroup, endpoint: Endpoint, flow: Flow, path: str, reasons: _Reasons) -> Choice:
+    return Choice(group, endpoint, group.endpoint_port(flow.target_port), path, reasons.given)

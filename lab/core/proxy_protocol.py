@@ -96,7 +96,7 @@ def format_v2(source: tuple[str, int], target: tuple[str, int]) -> bytes:
     return (
         SIGNATURE_V2
         + b"\x21\x11\x00\x0c"
-        + ipaddress.IPv4Address(source[0]).packed
-        + ipaddress.IPv4Address(target[0]).packed
+        + bytes(map(int, source[0].split(".")))
+        + bytes(map(int, target[0].split(".")))
         + struct.pack("!HH", source[1], target[1])
     )

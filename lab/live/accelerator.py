@@ -28,6 +28,7 @@ from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
 
 IDLE_TIMEOUT_MS = 340_000
+PLACES_KEPT = 10_000
 
 
 @dataclass(frozen=True)
@@ -194,22 +195,27 @@ class AcceleratorEdge:
 
     def place_of(self, address: str) -> Place:
         """The place of a client's address; addresses of no place are taken to be the place nearest to region 1."""
-        prefix = address.rpartition(".")[0]
-        place = self._places.get(prefix)
+        place = self._places.get(address)
         if place is None:
             place = self._origins.locate(ipaddress.ip_network(address)).place
-            if len(self._places) < 10_000 and place != self._origins.default_place:
-                self._places[prefix] = place
+            if len(self._places) >= PLACES_KEPT:
+                self._places.clear()
+            self._places[address] = place
         return place
 
-    def choose(self, listener: AcceleratorListener, flow: Flow, place: Place) -> Choice:
-        """Where a flow from a place goes now."""
+    def choose(self, listener: AcceleratorListener, flow: Flow, place: Place, *, explain: bool = True) -> Choice:
+        """Where a flow from a place goes now, with reasons if they are asked for."""
         groups = self._ordered.get((listener.arn, place.name))
         if groups is None:
             groups = sorted(listener.groups, key=lambda group: self._path(place, group.region).one_way_ms)
             self._ordered[listener.arn, place.name] = groups
         return select_in_order(
-            groups, flow, listener.client_affinity, healthy=self._is_healthy, seed=self._topology.seed
+            groups,
+            flow,
+            listener.client_affinity,
+            healthy=self._is_healthy,
+            seed=self._topology.seed,
+            explain=explain,
         )
 
     def _path(self, place: Place, region: str) -> AcceleratedPath:
@@ -224,7 +230,7 @@ class AcceleratorEdge:
         if listener is None:  # taken away between accept and first bytes
             return None
         place = self.place_of(source[0])
-        choice = self.choose(listener, Flow(source[0], source[1], called[0], called[1]), place)
+        choice = self.choose(listener, Flow(source[0], source[1], called[0], called[1]), place, explain=False)
         if choice.endpoint is None or choice.group is None:
             self._dropped += 1
             return None

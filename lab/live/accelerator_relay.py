@@ -23,7 +23,8 @@ from lab.core.proxy_protocol import MalformedPreface
 from lab.live.listening import bind_tcp
 
 CHUNK_BYTES = 64 * 1024
-EVENTS_PER_TURN = 256
+EVENTS_PER_POLL = 64
+POLLS_PER_TURN = 4
 ACCEPTS_PER_TURN = 64
 DELAYED_BYTES_MAX = 1024 * 1024
 ACCEPT_PAUSE_S = 0.2
@@ -135,6 +136,9 @@ class _Connection:
         if self.route is None:
             self._on_first_bytes()
             return
+        if events == READ and side.line is None and not side.ended:
+            self._copy(side)
+            return
         if events & WRITE or (events & select.EPOLLERR and side.pending):
             self._flush(side)
         if events & ~WRITE and not self.closed:
@@ -195,6 +199,39 @@ class _Connection:
             self._pass_on(client, data)
         if endpoint.events == 0 and not self.closed:
             self._flush(endpoint)  # even with nothing to send, whether the connection comes about is to be learnt
+
+    def _copy(self, side: _Side) -> None:
+        """The common case, short: what is there is read and the other side takes it at once."""
+        buffer, other = self.relay.buffer, side.other
+        assert self.route is not None and other is not None
+        try:
+            count = side.sock.recv_into(buffer, 0, socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.close(reset=True)
+            return
+        if count == 0:
+            side.ended = True
+            self._watch(side)
+            self._pass_on(side, b"")
+            return
+        if side is self.client:
+            self.route.tally.bytes_in += count
+        else:
+            self.route.tally.bytes_out += count
+        sent = 0
+        if not other.pending and not self.connecting:
+            try:
+                sent = other.sock.send(buffer[:count], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                self.close(reset=True)
+                return
+            if sent == count:
+                return
+        self._arrive(side, bytes(buffer[sent:count]))
 
     def _read(self, side: _Side) -> None:
         if side.ended:
@@ -260,12 +297,12 @@ class _Connection:
         other = side.other
         assert other is not None
         if other.ended and not (side.pending or side.shut or self.connecting or (other.line and other.line.bytes)):
+            if other.shut:  # both directions are done: closing says so to both
+                self.close()
+                return
             side.shut = True
             with contextlib.suppress(OSError):  # the peer has gone entirely
                 side.sock.shutdown(socket.SHUT_WR)
-        if side.shut and other.shut:
-            self.close()
-            return
         self._watch(side)
         self._watch(other)
 
@@ -315,6 +352,7 @@ class Relay:
         self.sides: dict[int, tuple[_Connection, _Side]] = {}
         self.connections: set[_Connection] = set()
         self.tick = 0
+        self.buffer = memoryview(bytearray(CHUNK_BYTES))
         self.idle_timeouts = 0
         self._listeners: dict[Address, socket.socket] = {}
         self._listening: dict[int, tuple[socket.socket, Address]] = {}
@@ -358,14 +396,18 @@ class Relay:
 
     def _on_ready(self) -> None:
         sides = self.sides
-        for fd, events in self.epoll.poll(0, EVENTS_PER_TURN):
-            found = sides.get(fd)
-            if found is not None:
-                connection, side = found
-                if not connection.closed:
-                    connection.on_event(side, events)
-            elif fd in self._listening:
-                self._accept(*self._listening[fd])
+        for _ in range(POLLS_PER_TURN):  # a second look is cheaper than another turn of asyncio's loop
+            ready = self.epoll.poll(0, EVENTS_PER_POLL)
+            for fd, events in ready:
+                found = sides.get(fd)
+                if found is not None:
+                    connection, side = found
+                    if not connection.closed:
+                        connection.on_event(side, events)
+                elif fd in self._listening:
+                    self._accept(*self._listening[fd])
+            if not ready or self.epoll.closed:
+                return
 
     def _accept(self, listener: socket.socket, called: Address) -> None:
         for _ in range(ACCEPTS_PER_TURN):

@@ -7,6 +7,7 @@ Route 53's evaluation of alias targets. https://docs.aws.amazon.com/Route53/late
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,7 @@ class Traffic:
 
     async def start(self) -> None:
         """Listen at all load balancers and accelerators."""
+        _allow_many_connections()
         for region in self._regions.values():
             await region.start()
         await self._accelerators.start()
@@ -141,6 +143,13 @@ class Traffic:
                     return json_response(404, orjson.dumps({"error": f"no place {error.args[0]!r}"}))
             case _:
                 return None
+
+
+def _allow_many_connections() -> None:
+    """Raise this process's limit of open files as far as it may: a relayed connection is two of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _region_of(arn: str) -> str:
