@@ -113,7 +113,7 @@ def _call(
     result["address"], result["port"] = address, port
     served = [region.code for region in lab.topology.regions if region.address == address]
     result["region"] = served[0] if served else None
-    connection = http.client.HTTPConnection(address, port, timeout=limit_s)
+    connection = http.client.HTTPConnection(*lab.topology.reachable(address, port), timeout=limit_s)
     try:
         began = time.monotonic()
         connection.connect()

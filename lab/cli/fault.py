@@ -69,6 +69,32 @@ def replication(project: Project, region: str, pause: bool, as_json: bool) -> in
     return _begin(lab, [{"effect": "replication_paused", "region": lab.region(region), "label": label}], as_json)
 
 
+@fault.command(short_help="a region's containers fail")
+@click.argument("region")
+@click.option("--stop", "kind", flag_value="stop", help="stopped in order: its data is gone")
+@click.option("--kill", "kind", flag_value="kill", help="killed at once: its data is gone")
+@click.option("--pause", "kind", flag_value="pause", help="frozen: connections open and nothing comes back")
+@click.option("--disconnect", "kind", flag_value="disconnect", help="cut off the backbone, alive behind it")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.pass_obj
+def container(project: Project, region: str, kind: str | None, as_json: bool) -> int:
+    """Make REGION's containers fail by Docker's means; `lab heal` puts them back. For a lab in containers."""
+    from lab.compose.docker_faults import CONTAINER_FAULTS, break_region
+    from lab.compose.host import ComposeLab
+
+    if kind not in CONTAINER_FAULTS:
+        raise UserError("say what happens to the containers: --stop, --kill, --pause or --disconnect")
+    lab = project.running()
+    if not isinstance(lab, ComposeLab):
+        raise UserError("this lab has no containers that could be reached from here: use `lab fault region`")
+    break_region(lab.project, lab.region(region), kind)
+    if as_json:
+        print(json.dumps({"region": region, "containers": kind}, indent=2))
+    else:
+        print(f"{region}: its containers have a fault ({kind}); `lab heal` undoes it")
+    return 0
+
+
 @fault.command("list", short_help="the faults in force")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_obj

@@ -19,6 +19,7 @@ from lab.errors import UserError
 def heal(project: Project, fault_id: str | None, as_json: bool) -> int:
     """Lift the fault FAULT_ID (see `lab fault list`), or all faults."""
     lab = project.running()
+    mended = lab.mend_containers() if fault_id is None else []
     faults = lab.call("GET", "/api/faults")["faults"]
     if fault_id is not None and fault_id not in [fault["fault_id"] for fault in faults]:
         known = [fault["fault_id"] for fault in faults]
@@ -26,9 +27,11 @@ def heal(project: Project, fault_id: str | None, as_json: bool) -> int:
     lab.call("DELETE", f"/api/faults/{fault_id}" if fault_id else "/api/faults", limit_s=HEAL_LIMIT_S)
     lifted = [fault for fault in faults if fault_id in (None, fault["fault_id"])]
     if as_json:
-        print(json.dumps({"lifted": lifted}, indent=2))
+        print(json.dumps({"lifted": lifted, "containers": mended}, indent=2))
     for fault in lifted if not as_json else ():
         print(f"lifted {fault['fault_id']}: {describe_fault(fault)}")
-    if not lifted and not as_json:
+    for done in mended if not as_json else ():
+        print(f"put right: {done}")
+    if not lifted and not mended and not as_json:
         print("No fault was in force.")
     return 0

@@ -14,7 +14,7 @@ from lab.core import codec
 from lab.core.deployment import DeploymentPlan
 from lab.core.topology import Place, Topology
 from lab.errors import LabError, LabUnreachable, UserError
-from lab.supervisor.instance import Instance, require_instance
+from lab.supervisor.instance import Instance, require_instance, running_instance
 
 CALL_LIMIT_S = 10.0
 
@@ -39,7 +39,13 @@ class Project:
         return require_instance(self.folder, self.state_dir)
 
     def running(self) -> RunningLab:
-        """The running lab with what it is made of. Raises LabNotRunning."""
+        """The running lab with what it is made of: this machine's, or the one in containers. Raises LabNotRunning."""
+        if running_instance(self.state_dir) is None:
+            from lab.compose.attach import find_lab
+
+            contained = find_lab(self.folder)
+            if contained is not None:
+                return contained
         instance = self.instance()
         topology = codec.decode(Topology, json.loads(instance.topology_path.read_bytes()))
         return RunningLab(instance, topology)
@@ -62,7 +68,7 @@ class RunningLab:
         limit_s: float = CALL_LIMIT_S,
     ) -> Any:
         """Call control's token API; the decoded answer. Raises UserError for a 4xx, LabUnreachable, LabError."""
-        address, port = self.topology.global_address, self.topology.control_port
+        address, port = self.topology.reachable(self.topology.global_address, self.topology.control_port)
         connection = http.client.HTTPConnection(address, port, timeout=limit_s)
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
         try:
@@ -82,6 +88,10 @@ class RunningLab:
             kind = UserError if response.status < 500 else LabError
             raise kind(str(text or f"{method} {path} answered {response.status}"))
         return value
+
+    def mend_containers(self) -> list[str]:
+        """Put right what happened to the lab's containers, in words; a lab without containers has nothing to mend."""
+        return []
 
     def plan(self) -> DeploymentPlan:
         """What was deployed last."""

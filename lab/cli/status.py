@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from lab.cli.sockets import ask_part
 from lab.core import codec
 from lab.core.faults import FaultSet
 from lab.core.topology import Topology
-from lab.errors import LabUnreachable
+from lab.errors import LabError
 
 
 @click.command(short_help="what runs, and how well")
@@ -42,10 +43,16 @@ def read_status(lab: RunningLab) -> dict[str, Any]:
     topology = lab.topology
     unreachable: list[str] = []
 
+    asked: Callable[[Topology, str, str], Any] = ask_part
+    if topology.parts:
+        from lab.compose.status import ContainerAnswers
+
+        asked = ContainerAnswers(lab).ask
+
     def ask(part: str, target: str, otherwise: Any) -> Any:
         try:
-            return ask_part(topology, part, target)
-        except LabUnreachable as error:
+            return asked(topology, part, target)
+        except LabError as error:
             unreachable.append(str(error))
             return otherwise
 
@@ -64,7 +71,7 @@ def read_status(lab: RunningLab) -> dict[str, Any]:
         "speed": topology.speed,
         "up_s": round(time.time() - lab.instance.started_ms / 1000),
         "regions": _regions(topology, codec.decode(FaultSet, faults), apis, configured, checks),
-        "dns": {"address": topology.global_address, "port": topology.dns_port},
+        "dns": dict(zip(("address", "port"), topology.reachable(topology.dns_address, topology.dns_port), strict=True)),
         "parts": processes["parts"],
         "others": processes["others"],
         "pss_kb": processes["pss_kb"],
@@ -79,15 +86,16 @@ def _regions(
 ) -> list[dict[str, Any]]:
     rows = []
     for region in topology.regions:
+        endpoint = topology.url(region.address, topology.aws_port)
         suffix = f".execute-api.{region.code}.amazonaws.com"
         mine = [c for c in configured if (c["fully_qualified_domain_name"] or "").endswith(suffix)]
         rows.append(
             {
                 "region": region.code,
                 "address": region.address,
-                "aws_endpoint": f"http://{region.address}:{topology.aws_port}",
+                "aws_endpoint": endpoint,
                 "api_urls": [
-                    f"http://{region.address}:{topology.aws_port}/_aws/execute-api/{api['api_id']}/{stage['name']}"
+                    f"{endpoint}/_aws/execute-api/{api['api_id']}/{stage['name']}"
                     for api in apis
                     if api["region"] == region.code
                     for stage in api["stages"]

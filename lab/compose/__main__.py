@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         name, region = (*arguments, "", "")[:2]
         topology = topology_of(
-            os.environ, third=_has_third_region(), own_engine=region if name in ("front", "ministack") else None
+            os.environ, third=has_third_region(), own_engine=region if name in ("front", "ministack") else None
         )
         if region and region not in topology.region_codes:
             raise UserError(f"{name}: this lab has no region {region!r}, it has {', '.join(topology.region_codes)}")
@@ -76,7 +76,8 @@ def _run(name: str, region: str, topology: Topology) -> int:
             raise UserError(f"no part {name!r}: expected control, replicator, resolver, front, ministack or deployment")
 
 
-def _has_third_region() -> bool:
+def has_third_region() -> bool:
+    """Whether the profile `three` is on, from within a container."""
     try:
         socket.gethostbyname(THIRD_REGION_HOST)
     except OSError:

@@ -151,6 +151,11 @@ class Topology:
                 return entry.host_address, entry.host_port
         return address, port
 
+    def url(self, address: str, port: int) -> str:
+        """The URL at which this machine reaches a port of the lab."""
+        host, number = self.reachable(address, port)
+        return f"http://{host}:{number}"
+
     def names_of(self, address: str) -> tuple[str, ...]:
         """Every name by which an address of the lab may be called: itself, where the host has it, its container's."""
         names = [address, *(entry.host_address for entry in self.published if entry.address == address)]

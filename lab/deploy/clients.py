@@ -35,7 +35,7 @@ class Clients:
 
         def client(service: str, region: str, address: str) -> Any:
             return session.create_client(
-                service, region_name=region, endpoint_url=f"http://{address}:{topology.aws_port}", config=config
+                service, region_name=region, endpoint_url=topology.url(address, topology.aws_port), config=config
             )
 
         self._clients: dict[tuple[str | None, str], Any] = {}

@@ -71,7 +71,7 @@ class Lab:
 
     def client(self, service: str) -> Any:
         """A boto3 client of the global endpoint: route53, globalaccelerator, iam, sts."""
-        address = f"http://{self.topology.global_address}:{self.topology.aws_port}"
+        address = self.topology.url(self.topology.global_address, self.topology.aws_port)
         return make_client(service, "us-east-1", address)
 
     def eventually(self, condition: Callable[[], T], *, within_s: float = EVENTUALLY_S) -> T:

@@ -96,7 +96,9 @@ class PlaceConnection:
         looked_up = time.monotonic()
         region = self._regions.get(address)
         port = parts.port or 80
-        client = self._client(address, self._topology.http_port if port == 80 else port, timeout_s)
+        client = self._client(
+            *self._topology.reachable(address, self._topology.http_port if port == 80 else port), timeout_s
+        )
         sent = [("Host", parts.netloc), *(headers or [])]
         left_s = max(0.001, timeout_s - (looked_up - began))
         try:

@@ -27,7 +27,7 @@ class RegionHandle:
     @property
     def endpoint_url(self) -> str:
         """The region's AWS endpoint."""
-        return f"http://{self.address}:{self._lab.topology.aws_port}"
+        return self._lab.topology.url(self.address, self._lab.topology.aws_port)
 
     @property
     def condition(self) -> str:

@@ -144,8 +144,10 @@ class EngineDataPlane(DataPlane):
         peer = request.peer[0] if request.peer is not None else "127.0.0.1"
         headers.append(("X-Forwarded-For", peer))
         passed = Request(request.method, target, headers, request.body, request.peer, request.local)
+        # LocalStack would read API and path out of an execute-api host, and here they are in the path already.
+        keep_host = not stage.domain_name.endswith(".amazonaws.com")
         try:
-            response = await self._engine.forward(passed, keep_host=True)
+            response = await self._engine.forward(passed, keep_host=keep_host)
         except (EngineFailed, CallFailed):
             return error_response(BAD_INTEGRATION_ANSWER, ids)
         head = request.method == "HEAD"

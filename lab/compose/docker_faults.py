@@ -1,0 +1,76 @@
+"""Faults by Docker's own means, from the host: a region's containers stopped, killed, paused, or cut off the backbone.
+
+What each looks like from outside, and on AWS:
+
+    stop, kill   nobody answers, and the engine's memory is gone: a region lost with its data
+    pause        connections open and nothing comes back: a region whose services hang
+    disconnect   packets go nowhere, all else lives on: a region whose network is partitioned off
+
+Nothing is written down: `heal_containers` looks at the containers and puts right what is not as Compose made it, so it
+also heals what a crashed drill or a docker command left.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from lab.compose.host import BACKBONE_NETWORK, ComposeProject
+from lab.errors import UserError
+
+ContainerFault = Literal["stop", "kill", "pause", "disconnect"]
+CONTAINER_FAULTS: tuple[ContainerFault, ...] = ("stop", "kill", "pause", "disconnect")
+STOP_TIMEOUT_S = 3
+
+
+def break_region(project: ComposeProject, region: str, fault: ContainerFault) -> None:
+    """Have a fault happen to a region's containers: its engine and its front. Raises UserError, EnvironmentFailure."""
+    front, engine = project.container(f"front-{region}"), project.container(region)
+    match fault:
+        case "disconnect":
+            if not _on_backbone(project, front):
+                raise UserError(f"{region} is disconnected already: `lab heal` connects it")
+            project.network(BACKBONE_NETWORK).disconnect(front, force=True)
+        case "pause":
+            for container in (front, engine):
+                if container.status == "paused":
+                    raise UserError(f"{region} is paused already: `lab heal` resumes it")
+            for container in (front, engine):
+                container.pause()
+        case "stop" | "kill":
+            for container in (front, engine):
+                if container.status == "running":
+                    container.stop(timeout=STOP_TIMEOUT_S) if fault == "stop" else container.kill()
+
+
+def heal_containers(project: ComposeProject) -> list[str]:
+    """Resume, connect and start what is not as Compose made it; what was done, in words."""
+    done = []
+    containers = project.containers()
+    for service, container in containers.items():
+        if container.status == "paused":
+            container.unpause()
+            done.append(f"{service} was paused")
+        elif container.status in ("exited", "created", "dead"):
+            container.start()
+            done.append(f"{service} was {container.status}")
+    for service, container in containers.items():
+        if service.startswith("front-") and not _on_backbone(project, container):
+            project.network(BACKBONE_NETWORK).connect(container, ipv4_address=_address_of(container, containers))
+            done.append(f"{service} was disconnected")
+    return done
+
+
+def _on_backbone(project: ComposeProject, container: Any) -> bool:
+    container.reload()
+    name = project.network(BACKBONE_NETWORK).name
+    return name in container.attrs["NetworkSettings"]["Networks"]
+
+
+def _address_of(container: Any, containers: dict[str, Any]) -> str:
+    """The address that docker-compose.yml gives a front."""
+    from lab.compose.host import SERVICE
+    from lab.compose.layout import topology_of
+
+    environment = dict(entry.split("=", 1) for entry in container.attrs["Config"]["Env"])
+    topology = topology_of(environment, third="third-region" in containers)
+    return topology.region(container.labels[SERVICE].removeprefix("front-")).address

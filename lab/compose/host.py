@@ -1,0 +1,182 @@
+"""The lab's containers from the host: a folder's Compose project, and its addresses as the host reaches them.
+
+Everything is read off the containers themselves, so it holds whoever started them, with whichever variables.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.cli.project import RunningLab
+from lab.compose.layout import PART_PORT, RELAY_PORT, STATE_DIR, topology_of
+from lab.compose.sdk import docker_client, docker_sdk
+from lab.core import codec
+from lab.core.topology import Published, Topology
+from lab.errors import EnvironmentFailure, LabUnreachable, UserError
+from lab.supervisor.instance import Instance
+
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+FOLDER = "com.docker.compose.project.working_dir"
+BACKBONE_NETWORK = "backbone"
+REFILL_LIMIT_S = 90.0
+POLL_S = 0.25
+UNPUBLISHED = (PART_PORT, RELAY_PORT)
+
+
+@dataclass(frozen=True)
+class ComposeProject:
+    """A running Compose project of the lab. `client` is a client of the Docker SDK."""
+
+    name: str
+    client: Any
+
+    def container(self, service: str) -> Any:
+        """A service's container. Raises EnvironmentFailure."""
+        found = self.containers().get(service)
+        if found is None:
+            raise EnvironmentFailure(f"there is no container of {service}: `docker compose up --wait` makes it")
+        return found
+
+    def containers(self) -> dict[str, Any]:
+        """Every service's container, running or not; those of `docker compose run` are left out."""
+        labels = [f"{PROJECT}={self.name}", "com.docker.compose.oneoff=False"]
+        listed = self.client.containers.list(all=True, filters={"label": labels})
+        return {container.labels[SERVICE]: container for container in listed}
+
+    def network(self, name: str) -> Any:
+        """One of the project's networks."""
+        (network,) = self.client.networks.list(
+            filters={"label": [f"{PROJECT}={self.name}", f"com.docker.compose.network={name}"]}
+        )
+        return network
+
+
+class ComposeLab(RunningLab):
+    """A lab in containers, as the command line and tests reach it. It has Docker kill an engine that loses its data."""
+
+    @property
+    def project(self) -> ComposeProject:
+        """The containers. Raises EnvironmentFailure if Docker has gone."""
+        project = find_project(Path(self.instance.state_dir).parents[1])
+        if project is None:
+            raise EnvironmentFailure("the lab's containers are gone: `docker compose up --wait` starts them")
+        return project
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, query: dict[str, str] | None = None, limit_s: float = 10.0
+    ) -> Any:
+        """As `RunningLab.call`."""
+        if method == "DELETE" and path.startswith("/api/faults"):
+            self.mend_containers()
+        answer = super().call(method, path, body, query=query, limit_s=limit_s)
+        if method == "POST" and path == "/api/faults" and isinstance(body, dict) and body.get("lose_data"):
+            self.project.container(body["region"]).kill()
+        return answer
+
+    def mend_containers(self) -> list[str]:
+        """As Compose made them, and the engines filled again."""
+        from lab.compose.docker_faults import heal_containers
+
+        done = heal_containers(self.project)
+        if done:
+            self.await_engines()
+        return done
+
+    def await_engines(self) -> None:
+        """Until control has met every engine and filled it. Raises LabUnreachable."""
+        deadline = time.monotonic() + REFILL_LIMIT_S
+        waiting = "control does not answer"
+        while time.monotonic() < deadline:
+            try:
+                engines = super().call("GET", "/api/status")["parts"]["control"]["engines"]
+                missing = [code for code, engine in engines.items() if engine["boot"] is None]
+                if not missing:
+                    return
+                waiting = f"{', '.join(missing)} not ready: {[engines[code]['problem'] for code in missing]}"
+            except LabUnreachable as error:
+                waiting = str(error)
+            time.sleep(POLL_S)
+        raise LabUnreachable(f"the regions are not back after {REFILL_LIMIT_S:g} s: {waiting}")
+
+
+def find_project(folder: Path) -> ComposeProject | None:
+    """The Compose project whose file is in a folder, if its containers are there. Raises EnvironmentFailure."""
+    client = docker_client()
+    found = client.containers.list(
+        all=True, filters={"label": [f"{FOLDER}={folder}", f"{SERVICE}=control", "com.docker.compose.oneoff=False"]}
+    )
+    return ComposeProject(found[0].labels[PROJECT], client) if found else None
+
+
+def attach(folder: Path) -> ComposeLab | None:
+    """The lab whose containers were started from a folder; None if there is none. Raises EnvironmentFailure."""
+    if not (folder / "docker-compose.yml").is_file():
+        return None
+    project = find_project(folder)
+    return None if project is None else attach_project(project, folder)
+
+
+def attach_project(project: ComposeProject, folder: Path) -> ComposeLab:
+    """The lab of a project. What the host needs of its state is copied into `folder`. Raises EnvironmentFailure."""
+    containers = project.containers()
+    control = project.container("control")
+    if control.status != "running":
+        raise EnvironmentFailure(
+            f"the container of control is {control.status}: `docker compose up --wait` starts it, "
+            "`docker compose logs control` may say why"
+        )
+    topology = _topology(containers)
+    state = folder / ".lab" / "compose"
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in ("token", "plan.json"):
+        (state / name).write_bytes(_read(control, f"{STATE_DIR}/{name}"))
+    (state / "token").chmod(0o600)
+    (state / "topology.json").write_text(json.dumps(codec.encode(topology), indent=1))
+    instance = Instance(0, str(state), "", topology.block, topology.region_codes, topology.speed, _started_ms(control))
+    return ComposeLab(instance, topology)
+
+
+def _topology(containers: dict[str, Any]) -> Topology:
+    from dataclasses import replace
+
+    control = containers["control"]
+    environment = dict(entry.split("=", 1) for entry in control.attrs["Config"]["Env"])
+    topology = topology_of(environment, third="third-region" in containers)
+    published = []
+    addresses = {f"front-{region.code}": region.address for region in topology.regions}
+    addresses |= {"control": topology.global_address, "resolver": topology.dns_address}
+    for service, address in addresses.items():
+        container = containers.get(service)
+        for port, bindings in (container.attrs["HostConfig"]["PortBindings"] or {}).items() if container else ():
+            number = int(port.partition("/")[0])
+            for binding in bindings:
+                published.append(Published(address, number, binding["HostIp"] or "127.0.0.1", int(binding["HostPort"])))
+    return replace(topology, state_dir="", run_dir="", published=tuple(dict.fromkeys(published)))
+
+
+def _read(container: Any, path: str) -> bytes:
+    try:
+        stream, _ = container.get_archive(path)
+    except docker_sdk().errors.NotFound:
+        raise UserError(
+            "the lab in containers has not been deployed yet: wait for `docker compose up --wait`, "
+            "or see `docker compose logs deployment`"
+        ) from None
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        file = archive.extractfile(archive.getmembers()[0])
+        assert file is not None
+        return file.read()
+
+
+def _started_ms(container: Any) -> int:
+    from datetime import datetime
+
+    started = container.attrs["State"]["StartedAt"][:19]
+    return int(datetime.fromisoformat(f"{started}+00:00").timestamp() * 1000)
