@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balance
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -47,12 +48,20 @@ class AccessLogEntry:
 
 
 def timestamp(time_ms: int) -> str:
-    """ISO 8601 with microseconds, "2018-07-02T22:23:00.186641Z"."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """ISO 8601 with microseconds, "2018-07-02T22:23:00.186000Z"."""
+    seconds, ms = divmod(time_ms, 1000)
+    return f"{_to_the_second(seconds)}.{ms:03d}000Z"
+
+
+@functools.lru_cache(maxsize=16)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _quoted(text: str) -> str:
     r"""A field in quotes; what could end it or the line is written as \xHH."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     safe = "".join(char if char.isprintable() and char not in '"\\' else f"\\x{ord(char):02x}" for char in text)
     return f'"{safe}"'
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +27,8 @@ HEADER_BYTES_MAX = 16 * 1024
 HEADERS_BYTES_MAX = 64 * 1024
 LAMBDA_CONNECTION_TIMEOUT_MS = 10_000
 SERVER = "awselb/2.0"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ENDS_HEADER = re.compile(r"[\r\n\0]")
 
 PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
     413: "Request Entity Too Large",
@@ -139,15 +142,15 @@ def _headers(value: dict[str, Any], *, multi_value: bool) -> list[tuple[str, str
         if not isinstance(values, list) or not _is_token(name):
             return None
         for text in values:
-            if not isinstance(text, str) or any(char in text for char in "\r\n\0"):
+            if not isinstance(text, str) or _ENDS_HEADER.search(text) is not None:
                 return None
             if name.lower() not in HOP_BY_HOP and name.lower() not in ("content-length", "server"):
-                pairs.append((name, text.encode().decode("latin-1")))
+                pairs.append((name, text if text.isascii() else text.encode().decode("latin-1")))
     return pairs
 
 
 def _is_token(name: str) -> bool:
-    return bool(name) and name.isascii() and all(char.isalnum() or char in "!#$%&'*+-.^_`|~" for char in name)
+    return _TOKEN.fullmatch(name) is not None
 
 
 def _body(value: dict[str, Any]) -> bytes | None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from lab.core.alb_access_log import AccessLogEntry, format_entry
 
 FLUSH_S = 0.5
+BATCH_MAX = 64
+"""So many lines are written at once: more would hold up requests."""
 FILE_BYTES_MAX = 8 * 1024 * 1024
 
 
@@ -26,7 +28,9 @@ class AccessLogs:
     def add(self, balancer_name: str, entry: AccessLogEntry) -> None:
         """Note one request; it is on disk within half a second."""
         self._entries.append((balancer_name, entry))
-        if self._timer is None:
+        if len(self._entries) >= BATCH_MAX:
+            self.flush()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
 
     def flush(self) -> None:

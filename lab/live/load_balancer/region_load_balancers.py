@@ -83,6 +83,7 @@ class RegionLoadBalancers:
         self._problems: dict[Key, str] = {}
         self._watchers: list[Callable[[], None]] = []
         self._verdicts: dict[str, bool | None] = {}
+        self._faults = FaultSet()
         self._condition: RegionCondition = "up"
         self._leaving: list[ListeningPort] = []
         self._changes = asyncio.Lock()
@@ -136,7 +137,8 @@ class RegionLoadBalancers:
     def _read(self) -> None:
         """Take the documents; what needs no socket changes is in effect when this returns."""
         published = self._store.get(LoadBalancers)
-        self._condition = self._store.get(FaultSet).region_condition(self.region)
+        self._faults = self._store.get(FaultSet)
+        self._condition = self._faults.region_condition(self.region)
         self._groups = {group.arn: group for group in published.target_groups}
         zones, accelerators = self._store.get(Zones), self._store.get(Accelerators)
         self._sites = {
@@ -211,7 +213,7 @@ class RegionLoadBalancers:
         site = self._sites.get((port.address, port.port))
         if site is None or self._condition == "down":
             return None
-        if self._condition == "hang":
+        if self._hangs():
             await asyncio.Event().wait()
         trail = Trail(site.balancer, site.listener)
         try:
@@ -226,14 +228,17 @@ class RegionLoadBalancers:
                 {"message": f"{site.balancer.name}: {request.method} {request.target} failed", "exception": error}
             )
             answer = own_answer(500)
-        if self._store.get(FaultSet).region_condition(self.region) == "hang":
+        if self._hangs():  # it may have begun to while the request was answered
             await asyncio.Event().wait()
         self._log_access(trail, request, answer)
         return answer, trail.cookies
 
+    def _hangs(self) -> bool:
+        return self._condition == "hang"
+
     async def _faulted(self, request: AlbRequest) -> Answer | None:
         """What a fault on this service makes of a request, if there is one."""
-        fault = self._store.get(FaultSet).on_call(self.region, "elasticloadbalancing", None)
+        fault = self._faults.on_call(self.region, "elasticloadbalancing", None)
         if fault is None or fault.service is None:
             return None
         match fault.effect:
