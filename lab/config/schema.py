@@ -114,6 +114,13 @@ class RoundTripModel(Model):
     round_trip_ms: float = Field(ge=0, le=60_000)
 
 
+class AcceleratorModel(Model):
+    """`[accelerator]`: how accelerators behave that AWS gives no setting for."""
+
+    delay_s: float = Field(default=30.0, ge=0, le=30)
+    latency: bool = False
+
+
 class FunctionModel(Model):
     """`[[functions]]`. `folder` is below the handlers' folder."""
 
@@ -154,6 +161,7 @@ class LabModel(Model):
     ports: PortsModel = PortsModel()
     places: list[PlaceModel] = []
     round_trips: list[RoundTripModel] = []
+    accelerator: AcceleratorModel = AcceleratorModel()
     functions: list[FunctionModel] | None = None
     tables: list[TableModel] | None = None
     health_check: HealthCheckModel | None = None

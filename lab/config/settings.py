@@ -47,6 +47,8 @@ class Settings:
     ports: Ports = Ports()
     places: tuple[Place, ...] = ()
     round_trips: tuple[RoundTrip, ...] = ()
+    accelerator_delay_ms: int = 30_000
+    accelerator_latency: bool = False
     functions: tuple[FunctionPlan, ...] | None = None
     tables: tuple[TablePlan, ...] | None = None
     health_check: HealthCheckPlan | None = None
@@ -154,6 +156,8 @@ def make_topology(settings: Settings, *, run_dir: str) -> Topology:
         control_port=settings.ports.control,
         domain=settings.domain,
         round_trips=settings.round_trips,
+        accelerator_delay_ms=settings.accelerator_delay_ms,
+        accelerator_latency=settings.accelerator_latency,
     )
 
 

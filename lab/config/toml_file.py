@@ -92,6 +92,7 @@ def _keys_at(location: tuple[str | int, ...]) -> Iterable[str]:
         "ports": schema.PortsModel,
         "places": schema.PlaceModel,
         "round_trips": schema.RoundTripModel,
+        "accelerator": schema.AcceleratorModel,
         "functions": schema.FunctionModel,
         "tables": schema.TableModel,
         "health_check": schema.HealthCheckModel,
@@ -118,6 +119,8 @@ def _settings(model: schema.LabModel, source: _Source) -> Settings:
         ports=_ports(model.ports, source),
         places=all_places,
         round_trips=tuple(RoundTrip(r.source, r.target, r.round_trip_ms) for r in model.round_trips),
+        accelerator_delay_ms=round(model.accelerator.delay_s * 1000),
+        accelerator_latency=model.accelerator.latency,
         functions=functions,
         tables=None
         if model.tables is None
