@@ -63,11 +63,8 @@ class ComposeLab(RunningLab):
 
     @property
     def project(self) -> ComposeProject:
-        """The containers. Raises EnvironmentFailure if Docker has gone."""
-        project = find_project(Path(self.instance.state_dir).parents[1])
-        if project is None:
-            raise EnvironmentFailure("the lab's containers are gone: `docker compose up --wait` starts them")
-        return project
+        """The containers. Raises EnvironmentFailure if Docker does not answer."""
+        return ComposeProject((Path(self.instance.state_dir) / "project").read_text(), docker_client())
 
     def call(
         self, method: str, path: str, body: Any = None, *, query: dict[str, str] | None = None, limit_s: float = 10.0
@@ -138,6 +135,7 @@ def attach_project(project: ComposeProject, folder: Path) -> ComposeLab:
     for name in ("token", "plan.json"):
         (state / name).write_bytes(_read(control, f"{STATE_DIR}/{name}"))
     (state / "token").chmod(0o600)
+    (state / "project").write_text(project.name)
     (state / "topology.json").write_text(json.dumps(codec.encode(topology), indent=1))
     instance = Instance(0, str(state), "", topology.block, topology.region_codes, topology.speed, _started_ms(control))
     return ComposeLab(instance, topology)

@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 from localstack.aws import handlers  # type: ignore[import-not-found]
 
-from lab.core.stream_log import LoggedRecord, StreamLog, Trimmed
+from lab.core.stream_log import PAGE, LoggedRecord, StreamLog, Trimmed
 from lab.core.topology import ACCOUNT_ID
 
 WRITES = frozenset(
@@ -44,10 +44,10 @@ SHARD = "shardId-00000000000000000000-00000000"
 
 @dataclass
 class _Call:
-    """One DynamoDB call while it is handled: its locks, its mark, and its first record's sequence number."""
+    """One DynamoDB call while it is handled: its locks, its marks by key, and its first record's sequence number."""
 
     lab: bool
-    mark: str | None
+    marks: dict[str, str] = field(default_factory=dict)
     locks: list[threading.Lock] = field(default_factory=list)
     sequence: str | None = None
 
@@ -73,7 +73,7 @@ class DynamoDbChanges:
         if not target.startswith("DynamoDB"):
             return
         operation = target.rpartition(".")[2]
-        call = _Call("x-lab-report" in headers or "x-lab-apply" in headers, headers.get("x-lab-apply"))
+        call = _Call("x-lab-report" in headers or "x-lab-apply" in headers)
         if call.lab and operation in STREAMS:
             self._answer_stream(chain, operation, context.request, response)
             return
@@ -106,12 +106,12 @@ class DynamoDbChanges:
     def capture(self, records_map: dict[str, Any]) -> None:
         """LocalStack has made the records of a write: keep them."""
         call: _Call | None = getattr(self._current, "call", None)
-        mark = call.mark if call is not None else None
+        marks = call.marks if call is not None else {}
         with self._guard:
             for table, made in records_map.items():
                 for record in made["records"]:
                     sequence = self.log.next_sequence(time.time_ns() // 1_000_000)
-                    self.log.append(table, _logged(record, sequence, mark))
+                    self.log.append(table, _logged(record, sequence, marks))
                     if call is not None and call.sequence is None:
                         call.sequence = sequence
 
@@ -125,17 +125,21 @@ class DynamoDbChanges:
                 lock = self._locks.setdefault(table, threading.Lock())
             lock.acquire()
             call.locks.append(lock)
-        fences = request.headers.get("x-lab-after")
-        if fences is None or call.mark is None:
+        marks = request.headers.get("x-lab-apply")
+        if marks is None:
             return
-        read_to, _, applied_to = fences.partition(" ")
-        with self._guard:
-            fenced = any(
-                self.log.is_fenced(table, keys, read_to, int(applied_to or 0))
-                for table, keys in _keys(operation, body, self._schema).items()
-            )
-        if fenced:
-            self._respond(chain, response, 409, {"__type": "lab#LocalWriteUnseen"})
+        table, items = _written(operation, body)
+        names = self._schema(table)
+        keys = [_canonical({name: item.get(name) for name in names}) for item in items]
+        fences = request.headers.get("x-lab-after")
+        if fences is not None:
+            read_to, _, applied_to = fences.partition(" ")
+            with self._guard:
+                fenced = self.log.is_fenced(table, keys, read_to, int(applied_to or 0))
+            if fenced:
+                self._respond(chain, response, 409, {"__type": "lab#Fenced"})
+                return
+        call.marks = dict(zip(keys, marks.split(" "), strict=True))
 
     def _schema(self, table: str) -> list[str]:
         from localstack.services.dynamodb.utils import SchemaExtractor  # type: ignore[import-not-found]
@@ -179,7 +183,7 @@ class DynamoDbChanges:
                 boot, index_text, table = body["ShardIterator"].split("|", 2)
                 if boot != self.boot:
                     raise Trimmed(table)
-                records, following = self.log.read(table, int(index_text))
+                records, following = self.log.read(table, int(index_text), int(body.get("Limit") or PAGE))
                 joined = b",".join(record.body for record in records)
                 return b'{"Records":[%b],"NextShardIterator":%b}' % (
                     joined,
@@ -230,14 +234,15 @@ def _use_one_account(headers: Any, service: str | None) -> None:
         headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
 
 
-def _logged(record: dict[str, Any], sequence: str, mark: str | None) -> LoggedRecord:
+def _logged(record: dict[str, Any], sequence: str, marks: dict[str, str]) -> LoggedRecord:
     change = {name: value for name, value in record["dynamodb"].items() if name != "SequenceNumber"}
     change["SequenceNumber"] = sequence
     kept = {"eventID": record.get("eventID", ""), "eventName": record["eventName"], "dynamodb": change}
+    key = _canonical(change["Keys"])
+    mark = marks.get(key)
     if mark is not None:
         kept["lab"] = mark
-    body = orjson.dumps(kept, default=_base64)
-    return LoggedRecord(sequence, _canonical(change["Keys"]), mark, body)
+    return LoggedRecord(sequence, key, mark, orjson.dumps(kept, default=_base64))
 
 
 def _base64(value: Any) -> Any:
@@ -283,17 +288,12 @@ def _names_a_table(word: str) -> bool:
     return word.upper() in ("INTO", "UPDATE", "FROM")
 
 
-def _keys(operation: str, body: dict[str, Any], schema: Any) -> dict[str, list[str]]:
-    """The canonical keys that one of the replicator's writes has, by table."""
-    if operation == "BatchWriteItem":
-        found = {}
-        for table, requests in body["RequestItems"].items():
-            items = [r["PutRequest"]["Item"] if "PutRequest" in r else r["DeleteRequest"]["Key"] for r in requests]
-            names = schema(table)
-            found[table] = [_canonical({name: item.get(name) for name in names}) for item in items]
-        return found
-    item = body["Item"] if operation == "PutItem" else body["Key"]
-    return {body["TableName"]: [_canonical({name: item.get(name) for name in schema(body["TableName"])})]}
+def _written(operation: str, body: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """The table of a write of the replicator's, and the items or keys that it writes."""
+    if operation != "BatchWriteItem":
+        return body["TableName"], [body["Item"] if operation == "PutItem" else body["Key"]]
+    ((table, requests),) = body["RequestItems"].items()
+    return table, [r["PutRequest"]["Item"] if "PutRequest" in r else r["DeleteRequest"]["Key"] for r in requests]
 
 
 def _arn(table: str) -> str:

@@ -1,7 +1,8 @@
 """LocalStack's runtime executor that runs functions with the lab's execution environments, as processes beside it.
 
-LocalStack decides how many environments a function has and which one gets an event; each has one executor, and each
-executor one environment. The environments run on one event loop in a thread of its own.
+LocalStack has an executor for each event that is handled at a time, without a bound. They share the lab's pool of the
+function's version, which has at most so many environments and lets further events wait, as it does on one machine.
+The pools run on one event loop in a thread of its own.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import os
 import random
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from localstack.services.lambda_.invocation.lambda_models import (  # type: ignore[import-not-found]
     FunctionVersion,
@@ -35,6 +37,7 @@ ENDPOINT_VARIABLE = "LAB_ENDPOINT_URL"
 SPEED_VARIABLE = "LAB_SPEED"
 FOLDER = Path(tempfile.gettempdir()) / "lab"
 STOP_LIMIT_S = 5.0
+LOG_LINES_MAX = 10_000
 
 
 class EnvironmentLoop:
@@ -74,6 +77,41 @@ class EnvironmentLoop:
 environments = EnvironmentLoop()
 
 
+class SharedPool:
+    """The environments of one function's version, as long as an executor uses them. Lives on the event loop."""
+
+    _all: ClassVar[dict[str, SharedPool]] = {}
+
+    def __init__(self, key: str, function: Function, settings: EnvironmentSettings) -> None:
+        self._key, self._users = key, 0
+        self.pool = EnvironmentPool(function, settings, rng=random.Random(key), on_log=self._on_log)
+
+    @classmethod
+    async def join(cls, key: str, function: Function, settings: EnvironmentSettings) -> SharedPool:
+        """The version's pool; the first executor makes it."""
+        shared = cls._all.get(key)
+        if shared is None:
+            shared = cls._all[key] = cls(key, function, settings)
+        shared._users += 1
+        await shared.pool.warm()
+        return shared
+
+    async def leave(self) -> None:
+        """An executor has ended; with the last one the environments end."""
+        self._users -= 1
+        if self._users == 0:
+            del self._all[self._key]
+            await self.pool.close()
+
+    def begin(self, event: Event) -> None:
+        """Handle an event; its lines are kept until they are asked for."""
+        event.tail = deque(maxlen=LOG_LINES_MAX)
+        self.pool.invoke(event)
+
+    def _on_log(self, stream: str, time_ms: int, lines: Iterable[str]) -> None:
+        """Lines of events go with the outcome; those between events are of no event and are left out."""
+
+
 def function_of(version: FunctionVersion) -> Function:
     """A function's version in LocalStack as the environments know functions."""
     config, code = version.config, version.config.code
@@ -102,41 +140,38 @@ class LabExecutor(RuntimeExecutor):  # type: ignore[misc]
 
     def __init__(self, id: str, function_version: FunctionVersion) -> None:
         super().__init__(id=id, function_version=function_version)
-        self._pool: EnvironmentPool | None = None
-        self._lines: list[str] = []
+        self._shared: SharedPool | None = None
+        self._logs = ""
 
     def start(self, env_vars: dict[str, Any]) -> None:
         """Start the environment's process; LocalStack's variables are not handed on, the lab makes its own."""
-        settings, function = environments.settings, function_of(self.function_version)
-        asyncio.run_coroutine_threadsafe(self._open(function, settings), environments.loop).result()
-
-    async def _open(self, function: Function, settings: EnvironmentSettings) -> None:
-        self._pool = EnvironmentPool(
-            function, settings, rng=random.Random(self.id), on_log=self._on_log, environments_max=1
-        )
-        await self._pool.warm()
-
-    def _on_log(self, stream: str, time_ms: int, lines: Iterable[str]) -> None:
-        self._lines.extend(lines)
+        version = self.function_version
+        key = f"{version.qualified_arn}/{version.config.internal_revision}"
+        joining = SharedPool.join(key, function_of(version), environments.settings)
+        self._shared = asyncio.run_coroutine_threadsafe(joining, environments.loop).result()
 
     def stop(self) -> None:
-        """End the process."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            closing = asyncio.run_coroutine_threadsafe(pool.close(), environments.loop)
+        """Leave the pool."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            leaving = asyncio.run_coroutine_threadsafe(shared.leave(), environments.loop)
             with contextlib.suppress(TimeoutError):
-                closing.result(STOP_LIMIT_S)
+                leaving.result(STOP_LIMIT_S)
 
     def invoke(self, payload: dict[str, Any]) -> InvocationResult:
         """Handle one event; LocalStack gives one at a time."""
-        done: Future[tuple[Outcome, str]] = Future()
+        done: Future[Outcome] = Future()
         environments.loop.call_soon_threadsafe(self._begin, payload, done)
-        outcome, logs = done.result()
+        outcome = done.result()
+        self._logs = "".join(f"{line}\n" for line in outcome.tail or ())
         return InvocationResult(
-            request_id=payload["invoke-id"], payload=outcome.payload, is_error=outcome.error is not None, logs=logs
+            request_id=payload["invoke-id"],
+            payload=outcome.payload,
+            is_error=outcome.error is not None,
+            logs=self._logs,
         )
 
-    def _begin(self, payload: dict[str, Any], done: Future[tuple[Outcome, str]]) -> None:
+    def _begin(self, payload: dict[str, Any], done: Future[Outcome]) -> None:
         event = Event(
             payload=payload["payload"].encode() or b"{}",
             arn=payload["invoked-function-arn"],
@@ -144,19 +179,11 @@ class LabExecutor(RuntimeExecutor):  # type: ignore[misc]
             trace_id=payload["trace-id"],
             request_id=payload["invoke-id"],
         )
-        event.future.add_done_callback(lambda future: self._settle(future, done))
-        if self._pool is None:
+        event.future.add_done_callback(lambda future: _settle(future, done))
+        if self._shared is None:
             event.fail(InvokeError("The execution environment was stopped."))
         else:
-            self._pool.invoke(event)
-
-    def _settle(self, future: asyncio.Future[Outcome], done: Future[tuple[Outcome, str]]) -> None:
-        error = future.exception()
-        if error is not None:
-            done.set_exception(error)
-            return
-        lines, self._lines = self._lines, []
-        done.set_result((future.result(), "".join(f"{line}\n" for line in lines)))
+            self._shared.begin(event)
 
     def get_address(self) -> str:
         return "127.0.0.1"
@@ -168,7 +195,7 @@ class LabExecutor(RuntimeExecutor):  # type: ignore[misc]
         return "http://127.0.0.1"
 
     def get_logs(self) -> str:
-        return "\n".join(self._lines)
+        return self._logs
 
     @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
@@ -178,6 +205,14 @@ class LabExecutor(RuntimeExecutor):  # type: ignore[misc]
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
         """Nothing: versions with the same code share its folder, which LocalStack removes with the code."""
+
+
+def _settle(future: asyncio.Future[Outcome], done: Future[Outcome]) -> None:
+    error = future.exception()
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(future.result())
 
 
 class IdleExecutor(LabExecutor):

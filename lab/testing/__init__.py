@@ -8,8 +8,18 @@ lab.heal()
 
 from __future__ import annotations
 
+from lab.testing.containers import RegionContainers
 from lab.testing.lab import Lab, attach
 from lab.testing.place import Answer, CallFromPlaceFailed, PlaceClient, Timings
 from lab.testing.region import RegionHandle
 
-__all__ = ["Answer", "CallFromPlaceFailed", "Lab", "PlaceClient", "RegionHandle", "Timings", "attach"]
+__all__ = [
+    "Answer",
+    "CallFromPlaceFailed",
+    "Lab",
+    "PlaceClient",
+    "RegionContainers",
+    "RegionHandle",
+    "Timings",
+    "attach",
+]

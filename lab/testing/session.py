@@ -15,10 +15,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lab.errors import EnvironmentFailure, LabError, UserError
 from lab.testing.lab import Lab, attach
+
+if TYPE_CHECKING:
+    from lab.testing.containers import RegionContainers
 
 FIRST_BLOCK, LAST_BLOCK = 128, 223
 """Second numbers of the loopback addresses that tests take: away from the ones that people choose."""
@@ -27,6 +30,8 @@ START_LIMIT_S = 90.0
 STOP_LIMIT_S = 30.0
 ADDRESS_IN_USE = 3
 PROBED_PORT = 4566
+CONTAINER_SPEED = 2.0
+"""LocalStack takes tens of milliseconds of a processor for each health check: faster, and it does nothing else."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,13 @@ class Session:
 
     lab: Lab
     folder: Path | None = None
+    containers: RegionContainers | None = None
 
     def stop(self) -> None:
         """Give the lab back: healed if it is somebody's, stopped and removed if it is the tests' own."""
+        if self.containers is not None:
+            self.containers.stop()
+            return
         try:
             if self.folder is None:
                 self.lab.heal()
@@ -59,9 +68,7 @@ def start(
     if mode == "attach":
         return _attached(speed, engine)
     if engine != "ministack":
-        raise UserError(
-            f"--engine {engine} needs the containers of `docker compose up`: start them and use --lab=attach"
-        )
+        return _contained(engine, CONTAINER_SPEED if speed is None else speed)
     if speed is not None and not 0.1 <= speed <= 1000:
         raise UserError(f"--lab-speed {speed:g} is out of range: 1 is AWS's pace, 30 is thirty times as fast")
     return _own(default_speed if speed is None else speed, regions)
@@ -80,6 +87,14 @@ def _attached(speed: float | None, engine: str) -> Session:
         lab.close()
         raise UserError(f"the running lab has {len(faults)} faults in force; `lab heal` lifts them")
     return Session(lab)
+
+
+def _contained(engine: str, speed: float) -> Session:
+    """Regions in containers of the tests' own."""
+    from lab.testing.containers import RegionContainers
+
+    containers = RegionContainers(engine=engine, speed=speed).start()
+    return Session(containers.lab, containers=containers)
 
 
 def _own(speed: float, regions: str | None) -> Session:
