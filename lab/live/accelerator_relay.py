@@ -14,12 +14,12 @@ import errno
 import select
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.core import proxy_protocol
 from lab.core.proxy_protocol import MalformedPreface
+from lab.live.accelerator_delay import DelayLine
 from lab.live.listening import bind_tcp
 
 CHUNK_BYTES = 64 * 1024
@@ -65,41 +65,6 @@ Router = Callable[[Address, Address], Route | None]
 """From a client's address and the address that it called to its route; None drops the connection."""
 
 
-class _DelayLine:
-    """Hands on pieces of bytes in order, each some time after it was put in. b"" stands for the end of the stream."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[bytes], None]) -> None:
-        self._loop, self._deliver = loop, deliver
-        self._pieces: deque[tuple[float, bytes]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self.bytes = 0
-
-    def put(self, data: bytes, delay_s: float) -> None:
-        due = self._loop.time() + delay_s
-        if self._pieces:
-            due = max(due, self._pieces[-1][0])
-        self._pieces.append((due, data))
-        self.bytes += len(data)
-        if self._timer is None:
-            self._timer = self._loop.call_at(due, self._run)
-
-    def _run(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        while self._pieces and self._pieces[0][0] <= now + 0.0005:
-            _, data = self._pieces.popleft()
-            self.bytes -= len(data)
-            self._deliver(data)
-        if self._pieces and self._timer is None:
-            self._timer = self._loop.call_at(self._pieces[0][0], self._run)
-
-    def close(self) -> None:
-        self._pieces.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
 class _Side:
     """One socket of a connection: what waits to be sent on it, and what epoll is asked to tell of it."""
 
@@ -112,7 +77,7 @@ class _Side:
         self.events = 0
         self.ended = False  # the peer sends no more
         self.shut = False  # we send no more
-        self.line: _DelayLine | None = None  # what comes from this socket is held up in it
+        self.line: DelayLine | None = None  # what comes from this socket is held up in it
         self.other: _Side | None = None
 
 
@@ -186,8 +151,8 @@ class _Connection:
         client = self.client
         endpoint.other, client.other = client, endpoint
         if route.delay_s or route.first_delay_s:
-            client.line = _DelayLine(relay.loop, lambda data: self._arrive(client, data))
-            endpoint.line = _DelayLine(relay.loop, lambda data: self._arrive(endpoint, data))
+            client.line = DelayLine(relay.loop, lambda data: self._arrive(client, data))
+            endpoint.line = DelayLine(relay.loop, lambda data: self._arrive(endpoint, data))
         relay.sides[endpoint.fd] = (self, endpoint)
         error = sock.connect_ex(route.target)
         if error not in (0, errno.EINPROGRESS):
