@@ -77,7 +77,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stream record. `old_*` is what it replaced; `mark` is set on the replicator's own applies."""
+    """A stream record. `old_*` is what it replaced; `mark` is the version that one of our own applies wrote."""
 
     key: bytes
     time_ms: int
@@ -86,7 +86,7 @@ class Record:
     digest: int
     old_image: bytes | None
     old_digest: int
-    mark: str | None = None
+    mark: Version | None = None
 
 
 def after_write(item: Item | None, region: str, record: Record, skew_ms: int = 0) -> tuple[Item, Version | None]:
@@ -103,6 +103,8 @@ def after_write(item: Item | None, region: str, record: Record, skew_ms: int = 0
     if version > item.winner:
         if record.old_digest == item.digest:
             against = None
+        if record.digest == item.digest:  # the same content again, or a scan has met it before its record was read
+            held = {r: Held(version, h.digest, h.position) if h.digest == record.digest else h for r, h in held.items()}
         return Item(version, record.digest, record.image, held), against
     if version == item.winner:
         against = None
@@ -110,37 +112,45 @@ def after_write(item: Item | None, region: str, record: Record, skew_ms: int = 0
 
 
 def after_mark(item: Item | None, region: str, record: Record) -> Item | None:
-    """The item after a record of one of our own applies, which may be a late one of an older version.
+    """The item after a record of one of our own applies (its `mark`), which may be a late one of an older version.
 
-    An apply to an item that is not known is of one that was deleted long ago: a tombstone older than every write
-    takes it away.
+    It may also be one that nobody knew to have arrived when its origin was lost: then it is the winner after all.
     """
+    assert record.mark is not None
+    content = Held(record.mark, record.digest, record.position)
     if item is None:
-        if record.digest == 0:
-            return None
-        return Item(OLDEST, 0, None, {region: Held(OLDEST, record.digest, record.position)})
-    version = item.winner if record.digest == item.digest else OLDEST
-    held = _at_position(item.held, region, Held(version, record.digest, record.position))
+        return Item(record.mark, record.digest, record.image, {region: content}) if record.digest else None
+    held = _at_position(item.held, region, content)
+    if record.mark > item.winner:
+        return Item(record.mark, record.digest, record.image, held)
     image = _rescued(item, record)
     return item if held is item.held and image is item.image else replace(item, held=held, image=image)
 
 
 def after_apply(item: Item, region: str, version: Version, digest: int, position: int) -> Item:
-    """The item after `region` answered an apply of `version` that took place at `position` of its stream."""
+    """The item after `region` answered an apply of `version` that took place at `position` of its stream.
+
+    As in `after_mark`, the answer may come after the loss of the write's origin; the image is then the region's.
+    """
     held = _at_position(item.held, region, Held(version, digest, position))
+    if version > item.winner:
+        return Item(version, digest, None, held)
     return item if held is item.held else replace(item, held=held)
 
 
-def after_scan(item: Item | None, region: str, image: bytes, digest: int) -> Item:
-    """The item after it was read from `region`'s table. Content that nobody saw being written is the oldest version.
+def after_scan(item: Item | None, region: str, image: bytes, digest: int, position: int) -> Item:
+    """The item after it was read from `region`'s table at a position of its stream.
 
-    Content other than the winner's says nothing: a record of it is still to come from the stream, or is known.
+    Content that nobody saw being written is the oldest version. Content other than the winner's says nothing: a
+    record of it is still to come from the stream, or is known.
     """
     if item is None:
-        return Item(OLDEST, digest, image, {region: Held(OLDEST, digest)})
+        return Item(OLDEST, digest, image, {region: Held(OLDEST, digest, position)})
     if digest != item.digest:
         return item
-    held = item.held if item.holds(region) else {**item.held, region: Held(item.winner, digest)}
+    held = item.held
+    if not item.holds(region):
+        held = _at_position(held, region, Held(item.winner, digest, position))
     return replace(item, image=image if item.image is None else item.image, held=held)
 
 

@@ -12,19 +12,19 @@ a link that is cut or a region that is paused holds back only its own pairs. Cap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from lab.core import item as items
 from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.faults import FaultSet
 from lab.core.item import Item, Record
+from lab.core.replication_fill import Filling
 from lab.core.replication_ledger import Group, Ledger, Pair
 from lab.core.replication_shipping import Links, Shipping
 from lab.core.replication_store import Checkpoint, ReplicaState, ReplicationStore, all_pending
 from lab.core.replication_work import Acknowledged, Batch, Fetch, Fill, Outcome, Scanned
 from lab.core.table import Tables
-
-FILL_WATERMARK = 2_000
 
 LagSample = Callable[[str, str, str, int], None]
 """Called with (table, source, target, milliseconds) for each item that became readable at a target."""
@@ -44,7 +44,9 @@ class Replication:
         self._links = Links()
         self._ledger = Ledger(store)
         self._shipping = Shipping(self._ledger, self._links, lag_ms)
+        self._filling = Filling(self._ledger, self._links, self._shipping)
         self._epochs: dict[str, int] = {}
+        self._unaccounted: set[str] = set()
 
     # What changes around it
 
@@ -92,7 +94,10 @@ class Replication:
             group = self._ledger.groups.get(name)
             filled = {region for region in replicas if states[name, region].filled}
             if group is None or group.replicas != replicas or group.filled != filled:
-                self._ledger.groups[name] = Group(replicas, filled)
+                comparing = {region for region in replicas if states[name, region].compare}
+                lost = [r for r in replicas if states[name, r].bound_ms and not states[name, r].compare]
+                self._unaccounted.update(lost)
+                self._ledger.groups[name] = Group(replicas, filled, comparing)
                 self._shipping.recount(name)
         self._store.commit()
 
@@ -105,38 +110,45 @@ class Replication:
     def on_reset(self, region: str, now_ms: int, acknowledged: Iterable[Acknowledged] = ()) -> None:
         """A region's engine came back empty: what only it had is lost, and it is filled from the others.
 
-        Of the writes that were `acknowledged`, by this region before its loss or by the others, those are lost that no
-        write survived that is not older; what was not read yet of the others will be.
+        Of all writes that were `acknowledged`, here or elsewhere, those are lost that no write survived that is not
+        older; what is still to be read from a stream is not lost.
         """
         self._epochs[region] = self._epochs.get(region, 0) + 1
         self._shipping.forget_in_flight(region)
         for name, group in self._ledger.groups.items():
             if region in group.replicas:
                 self._reset_replica(name, group, region, now_ms)
+        if region not in self._unaccounted:
+            self._account(acknowledged, now_ms)
+        self._store.commit()
+
+    def _account(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
         for write in acknowledged:
-            if write.table in self._ledger.groups and self._may_be_lost(region, write):
+            if write.table in self._ledger.groups and not self._will_be_read(write):
                 skew_ms = self._skew_ms(write.region, write.time_ms)
                 version = Version(write.time_ms + skew_ms, write.region, write.counter)
                 survivor = self._ledger.load(write.table, write.key)
                 if survivor is None or survivor.item.winner < version:
                     self._store.add_lost(LostWrite(write.table, write.key, version, "not_captured", now_ms))
-        self._store.commit()
 
-    def _may_be_lost(self, region: str, write: Acknowledged) -> bool:
-        """Only where engines have no fences can another region's write be lost: one that an apply had overtaken."""
-        return write.region == region or write.counter <= self.checkpoint(write.table, write.region).position
+    def _will_be_read(self, write: Acknowledged) -> bool:
+        return write.of_this_run and write.counter > self.checkpoint(write.table, write.region).position
 
     def _reset_replica(self, name: str, group: Group, region: str, now_ms: int) -> None:
         group.filled.discard(region)
         group.scanned[region] = group.draining[region] = 0
+        self._filling.forget(name, region)
         others = [other for other in group.replicas if other != region]
-        if not group.filled:
-            # Nobody has all of it: whatever the others have is what there is, and what was settled is not any more.
-            for other in others or [region]:
-                self._set_filled(name, other)
-            self._store.forget_settled(name)
-        created_ms = self._store.replicas()[name, region].created_ms
-        self._store.set_replica(name, region, ReplicaState(created_ms, filled=region in group.filled))
+        state = ReplicaState(self._filling.state(name, region).created_ms, filled=not others)
+        if not group.filled and others:
+            # Nobody is known to have all of it: what is lost is known when it is known what the others have.
+            state = replace(state, bound_ms=now_ms)
+            self._unaccounted.add(region)
+            for other in others:
+                self._filling.compare(name, other, "salvage")
+        self._store.set_replica(name, region, state)
+        if state.filled:
+            group.filled.add(region)
         self._store.set_checkpoint(name, region, Checkpoint())
         for key, item in all_pending(self._store, name):
             left, lost = items.after_loss(item, region)
@@ -163,6 +175,8 @@ class Replication:
             return
         for record in records:
             self._on_record(table, region, record, now_ms)
+            if group.comparing:
+                self._filling.on_news(table, region, record.key)
         self._store.set_checkpoint(table, region, checkpoint)
         self._store.commit()
 
@@ -171,6 +185,7 @@ class Replication:
         before = None if known is None else known.item
         if record.mark is not None:
             after, since_ms = items.after_mark(before, region, record), 0
+            self._found(table, record.key, before, after)
         else:
             skew_ms, since_ms = self._skew_ms(region, record.time_ms), record.time_ms
             after, against = items.after_write(before, region, record, skew_ms)
@@ -185,6 +200,11 @@ class Replication:
             return
         routes = self._ledger.settle(table, record.key, after, known)
         self._shipping.add(table, record.key, routes, now_ms, since_ms)
+
+    def _found(self, table: str, key: bytes, before: Item | None, after: Item | None) -> None:
+        """An apply has turned out to have arrived after all: what it wrote is not lost."""
+        if after is not None and (before is None or after.winner != before.winner):
+            self._store.remove_lost(table, key, after.winner)
 
     def commit(self) -> None:
         """Make the outcomes so far durable."""
@@ -202,45 +222,54 @@ class Replication:
             if fault.effect == "clock_skew" and fault.region == region and fault.since_ms <= time_ms
         )
 
-    # Filling a replica
+    # Filling and comparing replicas
 
     def next_fill(self) -> Fill | None:
-        """A page to be read for a replica that is being filled, if the target keeps up and the way is free."""
-        for name, group in self._ledger.groups.items():
-            for target in group.replicas:
-                if target in group.filled or self.backlog(name, target=target) > FILL_WATERMARK:
-                    continue
-                for source in sorted(group.filled):
-                    if self._links.open(source, target):
-                        after = self._store.replicas()[name, target].scanned_to
-                        return Fill(name, source, target, after, self._epochs.get(target, 0))
-        return None
+        """A page to be read for a replica that is being filled or compared, if it keeps up and the way is free."""
+        return self._filling.next_page(self._epochs)
 
-    def on_fill_page(self, fill: Fill, page: Iterable[Scanned], next_key: bytes | None, now_ms: int) -> None:
-        """Take a page of the scan; `next_key` None says that it was the last."""
+    def on_fill_page(
+        self, fill: Fill, page: Sequence[Scanned], next_key: bytes | None, position: int, now_ms: int
+    ) -> None:
+        """Take a page of the scan, read at `position` of the source's stream; `next_key` None: it was the last.
+
+        The source's stream has to be read first up to the time at which the page was read: what is not known then was
+        there before anybody looked.
+        """
         group = self._ledger.groups.get(fill.table)
-        if group is None or fill.target not in group.replicas or fill.epoch != self._epochs.get(fill.target, 0):
-            return
-        count = 0
-        for row in page:
-            count += 1
-            known = self._ledger.load(fill.table, row.key)
-            item = items.after_scan(None if known is None else known.item, fill.source, row.image, row.digest)
-            routes = self._ledger.settle(fill.table, row.key, item, known)
-            self._shipping.add(fill.table, row.key, routes, now_ms, 0)
-        group.scanned[fill.target] = group.scanned.get(fill.target, 0) + count
-        if next_key is None:
-            self._set_filled(fill.table, fill.target)
-            group.draining[fill.target] = self.backlog(fill.table, target=fill.target)
-        else:
-            state = self._store.replicas()[fill.table, fill.target]
-            self._store.set_replica(fill.table, fill.target, ReplicaState(state.created_ms, False, next_key))
-        self._store.commit()
+        epochs = self._epochs.get(fill.source, 0), self._epochs.get(fill.target, 0)
+        if group is not None and fill.target in group.replicas and fill.epochs == epochs:
+            self._filling.on_page(fill, page, next_key, position, now_ms)
+            self._store.commit()
 
-    def _set_filled(self, table: str, region: str) -> None:
-        self._ledger.groups[table].filled.add(region)
-        state = self._store.replicas()[table, region]
-        self._store.set_replica(table, region, ReplicaState(state.created_ms, filled=True))
+    def on_gap(self, table: str, region: str, bound_ms: int, now_ms: int) -> None:
+        """Records of a stream are missing, all from before `bound_ms`: what they did is found by comparing the table.
+
+        What was written or deleted in the gap counts as written at its end.
+        """
+        group = self._ledger.groups.get(table)
+        if group is not None and region in group.replicas:
+            self._filling.compare(table, region, "gap", bound_ms)
+            self._store.set_checkpoint(table, region, Checkpoint(self.checkpoint(table, region).sequence))
+            self._store.commit()
+
+    def on_caught_up(self, table: str, region: str, now_ms: int) -> None:
+        """A stream was read to its end; a comparison that waited for that may be closed."""
+        if self._filling.on_caught_up(table, region, now_ms):
+            self._store.commit()
+
+    def unaccounted(self) -> bool:
+        """Whether losses could not be counted at a reset; tell `on_acknowledged` when all replicas are filled again."""
+        return bool(self._unaccounted) and not self.is_busy()
+
+    def on_acknowledged(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
+        """What had been acknowledged when regions were lost that nothing was known to have survived."""
+        self._account(acknowledged, now_ms)
+        for (name, region), state in self._store.replicas().items():
+            if region in self._unaccounted and not state.compare:
+                self._store.set_replica(name, region, replace(state, bound_ms=0))
+        self._unaccounted.clear()
+        self._store.commit()
 
     def is_ready(self, table: str, region: str) -> bool:
         """Whether a replica has been filled and what the fill found is in it."""
@@ -248,9 +277,14 @@ class Replication:
         return group is not None and region in group.filled and group.draining.get(region, 0) <= 0
 
     def scanned(self, table: str, region: str) -> int:
-        """How many items the running fill of a replica has found so far."""
+        """How many items the running scan for a replica has found so far."""
         group = self._ledger.groups.get(table)
         return 0 if group is None else group.scanned.get(region, 0)
+
+    def comparing(self, table: str, region: str) -> bool:
+        """Whether a replica is being compared with what is known of it."""
+        group = self._ledger.groups.get(table)
+        return group is not None and region in group.comparing
 
     # Shipping
 
@@ -275,11 +309,14 @@ class Replication:
         if group.draining.get(batch.target, 0) > 0:
             group.draining[batch.target] -= len(batch.applies)
         for apply in batch.applies:
+            if group.comparing:
+                self._filling.on_news(batch.table, batch.target, apply.key)
             if apply.since_ms:
                 self._on_lag(batch.table, batch.source, batch.target, max(0, now_ms - apply.since_ms))
             known = self._ledger.load(batch.table, apply.key)
             if known is not None:
                 after = items.after_apply(known.item, batch.target, apply.version, apply.digest, outcome.position)
+                self._found(batch.table, apply.key, known.item, after)
                 routes = self._ledger.settle(batch.table, apply.key, after, known)
                 # That the target holds it now may change where the others get it from.
                 changed = [route for route in routes if route not in known.routes or route[1] == batch.target]
@@ -289,17 +326,17 @@ class Replication:
 
     def next_fetch(self, now_ms: int) -> Fetch | None:
         """An item to be read from a region that holds its winner."""
-        return self._shipping.next_fetch(now_ms)
+        return self._shipping.next_fetch(now_ms, self._epochs)
 
-    def on_fetched(self, fetch: Fetch, found: Scanned | None, now_ms: int) -> None:
-        """Take what was read; other content than the winner's will be explained by the stream. It is asked again."""
-        if fetch.table not in self._ledger.groups:
+    def on_fetched(self, fetch: Fetch, found: Scanned | None, position: int, now_ms: int) -> None:
+        """Take what was read at a position; content that is not the winner's is for the stream to explain."""
+        if fetch.table not in self._ledger.groups or fetch.epoch != self._epochs.get(fetch.region, 0):
             return
         known = self._ledger.load(fetch.table, fetch.key)
         if known is None or found is None or found.digest != known.item.digest:
             return
         self._shipping.fetched(fetch)
-        after = items.after_scan(known.item, fetch.region, found.image, found.digest)
+        after = items.after_scan(known.item, fetch.region, found.image, found.digest, position)
         routes = self._ledger.settle(fetch.table, fetch.key, after, known)
         self._shipping.add(fetch.table, fetch.key, routes, now_ms, 0)
 
@@ -313,7 +350,7 @@ class Replication:
     def is_busy(self) -> bool:
         """Whether a replica is being filled or an item has to be fetched."""
         groups = self._ledger.groups.values()
-        return self._shipping.fetching or any(len(group.filled) < len(group.replicas) for group in groups)
+        return self._shipping.fetching or any(g.comparing or len(g.filled) < len(g.replicas) for g in groups)
 
     def backlog(self, table: str | None = None, source: str | None = None, target: str | None = None) -> int:
         """How many items wait to be shipped, in all or for a table, a source, a target."""
@@ -333,7 +370,9 @@ class Replication:
         for name, group in self._ledger.groups.items():
             for target in group.replicas:
                 sources = [source for source in sorted(group.filled) if replicates(source, target)]
-                if table in (None, name) and target not in group.filled and sources:
+                if target in group.comparing:
+                    sources = [target] if self._links.faults.region_condition(target) == "up" else []
+                if table in (None, name) and sources and (target not in group.filled or target in group.comparing):
                     found.append((name, sources[0], target, 1))
         return found
 

@@ -24,11 +24,13 @@ Route = tuple[str, str]
 class Group:
     """A global table's replicas. What a settled item says, it says of the `filled` ones.
 
-    `scanned` counts what a running fill has found for a region, `draining` what is still to be applied of it.
+    `comparing` are those that are scanned and compared with what is known. `scanned` counts what a running scan has
+    found for a region, `draining` what is still to be applied of it.
     """
 
     replicas: tuple[str, ...]
     filled: set[str]
+    comparing: set[str]
     scanned: dict[str, int] = field(default_factory=dict)
     draining: dict[str, int] = field(default_factory=dict)
 

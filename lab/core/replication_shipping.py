@@ -6,7 +6,7 @@ left alone for a while, longer each time; an item that it rejects does not hold 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from lab.core.conflict import Version
 from lab.core.faults import FaultSet
@@ -223,7 +223,7 @@ class Shipping:
         """Whether an item has to be read from a region."""
         return bool(self._fetches)
 
-    def next_fetch(self, now_ms: int) -> Fetch | None:
+    def next_fetch(self, now_ms: int, epochs: Mapping[str, int]) -> Fetch | None:
         """An item to be read from a region that holds its winner; it is asked for again until it is `fetched`."""
         for (table, key), due_ms in list(self._fetches.items()):
             if due_ms > now_ms:
@@ -236,7 +236,7 @@ class Shipping:
                 del self._fetches[table, key]
             elif self._links.faults.region_condition(holder) == "up":
                 self._fetches[table, key] = now_ms + BACKOFF_MS_MAX
-                return Fetch(table, key, holder)
+                return Fetch(table, key, holder, epochs.get(holder, 0))
         return None
 
     def fetched(self, fetch: Fetch) -> None:

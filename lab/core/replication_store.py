@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from lab.core.conflict import Conflict, LostWrite
+from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.item import Item
 
 
@@ -31,17 +31,24 @@ class Checkpoint:
         return int(self.sequence[20:]) if self.exact else -1
 
 
+Comparison = Literal["", "gap", "salvage"]
+
+
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
     """A replica as the replicator has it.
 
-    A replica that is not `filled` is being filled by a scan of another one, which has got to `scanned_to` (the
-    encoded last key; None before the first page). `created_ms` tells a replica from an earlier one of the same region.
+    A replica that is not `filled` is being filled by a scan of another one. `created_ms` tells a replica from an
+    earlier one of the same region. `compare` says why the replica itself is being scanned and compared with what is
+    known: "gap", records of its stream are missing, from before `bound_ms`; "salvage", the replicas that had everything
+    are lost. `scanned_to` is where the scan has got to (the encoded last key; None before the first page).
     """
 
     created_ms: int
     filled: bool
     scanned_to: bytes | None = None
+    compare: Comparison = ""
+    bound_ms: int = 0
 
 
 class ReplicationStore(Protocol):
@@ -56,11 +63,17 @@ class ReplicationStore(Protocol):
     def forget(self, table: str, key: bytes) -> None:
         """Drop an item."""
 
-    def forget_settled(self, table: str) -> None:
-        """Drop every item of a table that is not pending."""
-
     def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
         """Pending items of a table in the order of their keys, beyond `after`."""
+
+    def mark_seen(self, table: str, key: bytes) -> None:
+        """Note that a comparison has found an item, or need not find it."""
+
+    def unseen(self, table: str, after: bytes, limit: int) -> list[bytes]:
+        """Keys beyond `after`, in order, of items that are no tombstones and are not marked as seen."""
+
+    def clear_seen(self, table: str) -> None:
+        """Take all marks away."""
 
     def checkpoint(self, table: str, region: str) -> Checkpoint | None: ...
     def set_checkpoint(self, table: str, region: str, checkpoint: Checkpoint | None) -> None: ...
@@ -76,6 +89,9 @@ class ReplicationStore(Protocol):
 
     def add_lost(self, lost: LostWrite) -> None:
         """Record a lost write once."""
+
+    def remove_lost(self, table: str, key: bytes, version: Version) -> None:
+        """A write has turned out not to be lost."""
 
     def commit(self) -> None: ...
 

@@ -55,13 +55,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """The next page to be read: scan `table` at `source` beyond `after` (None: from the start), for `target`."""
+    """The next page to be read: scan `table` at `source` beyond `after` (None: from the start), for `target`.
+
+    With `source` and `target` the same, what is read is compared with what is known. `epochs` are those of both: what
+    was read before either has lost its data counts no more.
+    """
 
     table: str
     source: str
     target: str
     after: bytes | None
-    epoch: int
+    epochs: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Fetch:
     table: str
     key: bytes
     region: str
+    epoch: int
 
 
 class Scanned(NamedTuple):
@@ -82,10 +87,15 @@ class Scanned(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """A write that a region answered with success: its time and its place in the region's order."""
+    """A write that a region answered with success: its time and its place in the region's order.
+
+    `of_this_run`: by the run of the region's engine that is known now; what an earlier one wrote is not in the
+    region's stream, and what a later one wrote is left out.
+    """
 
     table: str
     key: bytes
     time_ms: int
     region: str
     counter: int
+    of_this_run: bool

@@ -1,7 +1,7 @@
 """What the lab adds to MiniStack inside the engine's process: marks, fences, positions, and closed doors.
 
-- A DynamoDB request with the header `x-lab-apply: TOKEN` is a write of the replicator's: the stream records made during
-  it carry `"lab": TOKEN` beside the standard fields.
+- A DynamoDB request with the header `x-lab-apply: MARK ...` is a write of the replicator's, one mark for each of the
+  items that it writes, in their order: their stream records carry `"lab": MARK` beside the standard fields.
 - With `x-lab-after: S N` as well it is fenced: if the stream holds, of one of the written keys, a record without a
   mark and with a sequence number above S (a local write that the replicator has not read yet), or one with a mark and a
   counter above N (this request was given up and comes late), nothing is written and the answer is 409. Handlers run on
@@ -40,12 +40,12 @@ WORKER_THREADS = 16
 
 
 class _Call:
-    """One DynamoDB request as it writes: the mark for its records, and the sequence number of the first."""
+    """One DynamoDB request as it writes: marks for its records by key, and the sequence number of the first."""
 
-    __slots__ = ("mark", "sequence")
+    __slots__ = ("marks", "sequence")
 
-    def __init__(self, mark: str | None) -> None:
-        self.mark = mark
+    def __init__(self) -> None:
+        self.marks: dict[str, str] = {}
         self.sequence: str | None = None
 
 
@@ -80,11 +80,10 @@ class EngineApp:
     async def _dynamodb(self, lab: dict[bytes, bytes], target: bytes, receive: Receive, send: Send) -> None:
         """A call of the lab's own parts, past MiniStack's routing of services."""
         body = await _body(receive)
-        mark = lab.get(b"x-lab-apply")
-        call = _Call(None if mark is None else mark.decode("latin-1"))
+        call = _Call()
         token = _call.set(call)
         try:
-            status, headers, answer = await self._execute(target, body, lab.get(b"x-lab-after"))
+            status, headers, answer = await self._execute(target.decode("latin-1"), body, lab, call)
         finally:
             _call.reset(token)
         sent = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
@@ -94,10 +93,16 @@ class EngineApp:
             sent.append((b"x-lab-sequence", call.sequence.encode("ascii")))
         await _respond(send, status, sent, answer if isinstance(answer, bytes) else answer.encode())
 
-    async def _execute(self, target: bytes, body: bytes, after: bytes | None) -> Answer:
-        operation = target.decode("latin-1")
-        if after is not None and _fenced(operation.rpartition(".")[2], body, after):
-            return 409, {"content-type": "application/json"}, b'{"__type":"lab#LocalWriteUnseen"}'
+    async def _execute(self, operation: str, body: bytes, lab: dict[bytes, bytes], call: _Call) -> Answer:
+        marks = lab.get(b"x-lab-apply")
+        if marks is not None:
+            table, items = _written(operation.rpartition(".")[2], body)
+            names = _key_names(table)
+            keys = [_key_text({name: item.get(name) for name in names}) for item in items]
+            after = lab.get(b"x-lab-after")
+            if after is not None and _written_beyond(table, set(keys), *after.decode("latin-1").split(" ")):
+                return 409, {"content-type": "application/json"}, b'{"__type":"lab#Fenced"}'
+            call.marks = dict(zip(keys, marks.decode("latin-1").split(" "), strict=True))
         service = dynamodb_streams if operation.startswith("DynamoDBStreams") else dynamodb
         answer: Answer = await service.handle_request("POST", "/", {"x-amz-target": operation}, body, {})
         return answer
@@ -132,8 +137,8 @@ def _install() -> None:
         if call is not None:
             if call.sequence is None:
                 call.sequence = record["dynamodb"]["SequenceNumber"]
-            if call.mark is not None:
-                record["lab"] = call.mark
+            if call.marks:
+                record["lab"] = call.marks[_key_text(record["dynamodb"]["Keys"])]
         return record
 
     def one_account(access_key_id: str) -> None:
@@ -145,39 +150,34 @@ def _install() -> None:
     dynamodb._lab_installed = True
 
 
-def _fenced(operation: str, body: bytes, after: bytes) -> bool:
-    """Whether a key of this write has a record beyond the fences."""
-    read_to, applied_to = after.decode("latin-1").split(" ")
-    fences = (read_to.zfill(30), int(applied_to))
+def _written(operation: str, body: bytes) -> tuple[str, list[dict[str, Any]]]:
+    """The table of a write of the replicator's, and the items or keys that it writes."""
     request = json.loads(body)
-    if operation == "BatchWriteItem":
-        writes = {
-            table: [r["PutRequest"]["Item"] if "PutRequest" in r else r["DeleteRequest"]["Key"] for r in requests]
-            for table, requests in request["RequestItems"].items()
-        }
-    else:
-        writes = {request["TableName"]: [request["Item"] if operation == "PutItem" else request["Key"]]}
-    return any(_written_beyond(name, items, *fences) for name, items in writes.items())
+    if operation != "BatchWriteItem":
+        return request["TableName"], [request["Item"] if operation == "PutItem" else request["Key"]]
+    ((table, requests),) = request["RequestItems"].items()
+    return table, [r["PutRequest"]["Item"] if "PutRequest" in r else r["DeleteRequest"]["Key"] for r in requests]
 
 
-def _written_beyond(name: str, items: list[dict[str, Any]], read_to: str, applied_to: int) -> bool:
-    table = dynamodb._tables.get(name)
-    records = dynamodb._stream_records.get(name)
-    if not table or not records:
-        return False
-    keys: set[str] | None = None
-    for record in reversed(records):
+def _key_names(name: str) -> list[str]:
+    table = dynamodb._tables.get(name) or {}
+    return [table[part] for part in ("pk_name", "sk_name") if table.get(part)]
+
+
+def _key_text(key: dict[str, Any]) -> str:
+    return json.dumps(key, sort_keys=True)
+
+
+def _written_beyond(name: str, keys: set[str], read_to: str, applied_to: str) -> bool:
+    """Whether one of the keys has a record beyond the fences."""
+    read_to, last_applied = read_to.zfill(30), int(applied_to)
+    for record in reversed(dynamodb._stream_records.get(name) or []):
         change = record["dynamodb"]
         sequence = change["SequenceNumber"]
-        unread, unknown = sequence > read_to, int(sequence[20:]) > applied_to
+        unread, unknown = sequence > read_to, int(sequence[20:]) > last_applied
         if not unread and not unknown:
             return False
-        if not (unknown if "lab" in record else unread):
-            continue
-        if keys is None:
-            names = sorted(filter(None, (table["pk_name"], table["sk_name"])))
-            keys = {json.dumps([item.get(name) for name in names]) for item in items}
-        if json.dumps([value for _, value in sorted(change["Keys"].items())]) in keys:
+        if (unknown if "lab" in record else unread) and _key_text(change["Keys"]) in keys:
             return True
     return False
 

@@ -36,6 +36,7 @@ class SimEngine:
         self.region, self._table, self._fences = region, table, fences
         self.boot, self.boot_ms, self.alive = 1, 0, True
         self.went_back: list[bytes] = []
+        self.horizon = 0
         self._versions: dict[bytes, Version] = {}
         self.items: dict[bytes, bytes] = {}
         self.stream: list[Record] = []
@@ -44,7 +45,7 @@ class SimEngine:
     def restart(self, now_ms: int) -> None:
         """Come back empty."""
         self.boot, self.boot_ms, self.alive = self.boot + 1, now_ms, True
-        self.items, self.stream, self._versions = {}, [], {}
+        self.items, self.stream, self._versions, self.horizon = {}, [], {}, 0
 
     @property
     def position(self) -> int:
@@ -65,32 +66,39 @@ class SimEngine:
             return Outcome("fenced")
         applies = batch.applies if count is None else batch.applies[:count]
         for apply in applies:
-            self._change(apply.key, apply.image, now_ms, "apply")
+            self._change(apply.key, apply.image, now_ms, apply.version)
             if apply.version < self._versions.get(apply.key, OLDEST):
                 self.went_back.append(apply.key)
             self._versions[apply.key] = apply.version
         return Outcome("applied", self.position) if count is None else Outcome("failed")
 
-    def read(self, after: int, limit: int) -> list[Record]:
-        """Records beyond a position."""
-        return self.stream[max(after, 0) : max(after, 0) + limit]
+    def read(self, after: int, limit: int) -> list[Record] | None:
+        """Records beyond a position; None if the first of them are gone."""
+        if 0 < after < self.horizon:
+            return None
+        start = max(after, self.horizon)
+        return self.stream[start : start + limit]
 
-    def scan(self, after: bytes | None, limit: int) -> tuple[list[Scanned], bytes | None]:
-        """A page of the table, and where the next begins (None: nowhere)."""
+    def forget_records(self) -> None:
+        """Trim the stream."""
+        self.horizon = self.position
+
+    def scan(self, after: bytes | None, limit: int) -> tuple[list[Scanned], bytes | None, int]:
+        """A page of the table, where the next begins (None: nowhere), and the position that it was read at."""
         keys = sorted(self.items)
         start = 0 if after is None else bisect.bisect_right(keys, after)
         page = [Scanned(key, self.items[key], digest(self.items[key])) for key in keys[start : start + limit]]
-        return page, keys[start + limit - 1] if start + limit < len(keys) else None
+        return page, keys[start + limit - 1] if start + limit < len(keys) else None, self.position
 
-    def journal(self, before_boot: int) -> Sequence[Acknowledged]:
-        """The acknowledged writes of runs before one, as a front outside the engine remembers them."""
+    def journal(self, boot: int) -> Sequence[Acknowledged]:
+        """The acknowledged writes, as a front outside the engine remembers them; those up to the run known now."""
         return [
-            Acknowledged(self._table, w.key, w.time_ms, w.region, w.position)
+            Acknowledged(self._table, w.key, w.time_ms, w.region, w.position, w.boot == boot)
             for w in self.writes
-            if w.boot < before_boot
+            if w.boot <= boot
         ]
 
-    def _change(self, key: bytes, content: bytes | None, now_ms: int, mark: str | None) -> bool:
+    def _change(self, key: bytes, content: bytes | None, now_ms: int, mark: Version | None) -> bool:
         old = self.items.get(key)
         if old == content:
             return False
@@ -102,7 +110,7 @@ class SimEngine:
         return True
 
     def _beyond(self, key: bytes, batch: Batch) -> bool:
-        for record in reversed(self.stream):
+        for record in reversed(self.stream[self.horizon :]):
             unread, unknown = sequence_of(record) > batch.read_sequence, record.position > batch.applied_position
             if not unread and not unknown:
                 return False

@@ -20,6 +20,7 @@ FaultKind = Literal[
     "throttle",  # `region` fails applies, some half-way
     "skew",  # `region`'s clock is `count` ms off, all the time
     "late_replica",  # `region` joins the group only at `at_ms`
+    "gap",  # `region`'s stream forgets its records at `at_ms`
 ]
 KINDS: tuple[FaultKind, ...] = (
     "cut",
@@ -32,6 +33,7 @@ KINDS: tuple[FaultKind, ...] = (
     "throttle",
     "skew",
     "late_replica",
+    "gap",
 )
 REGIONS = ("ap-east-1", "eu-west-1", "us-east-1")
 WRITES_MIN, WRITES_MAX = 40, 60
@@ -90,12 +92,9 @@ def make_plan(seed: int) -> Plan:
         writes.append(PlannedWrite(at_ms, chance.choice(REGIONS), chance.randrange(keys), content))
     length_ms = max(at_ms, 100)
     kinds = chance.sample(KINDS, chance.randint(2, 4))
-    if "late_replica" in kinds and "lose_data" in kinds:
-        kinds[kinds.index("lose_data")] = "down"
     faults = [_fault(chance, kind, length_ms) for kind in kinds for _ in range(chance.choice((1, 1, 2)))]
-    for once in ("late_replica", "lose_data"):
-        first = next((fault for fault in faults if fault.kind == once), None)
-        faults = [fault for fault in faults if fault.kind != once or fault is first]
+    late = next((fault for fault in faults if fault.kind == "late_replica"), None)
+    faults = [fault for fault in faults if fault.kind != "late_replica" or fault is late]
     delay_ms = chance.choice((2, 2, 10, 60))
     return Plan(seed, chance.random() < 0.5, delay_ms, keys, tuple(writes), tuple(faults))
 

@@ -5,7 +5,6 @@ What `lab.live.replicator` does with tasks is done here with happenings. Any ope
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ from lab.core.faults import FaultSet
 from lab.core.item import Record
 from lab.core.replication import Replication
 from lab.core.replication_store import Checkpoint
-from lab.core.replication_work import Batch, Fetch, Fill, Outcome, Scanned
+from lab.core.replication_work import Acknowledged, Batch, Fetch, Fill, Outcome, Scanned
 from lab.core.table import Tables
 from lab.sim.engine import SimEngine, digest, sequence_of
 from lab.sim.network import Network
@@ -25,7 +24,10 @@ POLL_MS = 40
 RETRY_MS = 20
 PAGE_MAX = 4
 SCAN_ITEMS = 2
+PAGE_TIMEOUT_MS = 500
 T = TypeVar("T")
+Page = tuple[list[Record] | None, bool]
+"""Records (None: they are gone), and whether there are more."""
 
 
 class SimReplicator:
@@ -46,10 +48,14 @@ class SimReplicator:
         self._life += 1
         self._boots: dict[str, int] = {}
         self._reading: set[str] = set()
+        self._reads = dict.fromkeys(self._engines, 0)
+        self._first_read = dict.fromkeys(self._engines, 0)
+        self._after_pass: dict[str, list[tuple[int, Callable[[], None]]]] = {region: [] for region in self._engines}
         self._wanted: set[str] = set(self._engines)
         self._shipping = dict.fromkeys(self._engines, 0)
         self._timers: set[str] = set()
         self._filling = False
+        self._page: Fill | None = None
         self.caught_up: set[str] = set()
         self._guarded(self._begin)
 
@@ -124,24 +130,24 @@ class SimReplicator:
             return
         self._reading.add(region)
         self._wanted.discard(region)
+        self._reads[region] += 1
         checkpoint = self.core.checkpoint(self._table, region)
         limit, asked = self._chance.randint(1, PAGE_MAX), self._boots.get(region)
         self._ask(
             region,
-            lambda: self._page(region, checkpoint, limit),
+            lambda: self._records(region, checkpoint, limit),
             lambda page, boot, _: self._on_page(region, page, asked, boot),
         )
 
-    def _page(self, region: str, checkpoint: Checkpoint, limit: int) -> tuple[list[Record], bool]:
+    def _records(self, region: str, checkpoint: Checkpoint, limit: int) -> tuple[list[Record] | None, bool]:
         engine = self._engines[region]
         if checkpoint.exact:
             records = engine.read(checkpoint.position, limit + 1)
-        else:
-            found = engine.read(0, len(engine.stream))
-            records = [r for r in found if sequence_of(r) > checkpoint.sequence][: limit + 1]
-        return records[:limit], len(records) > limit
+            return records and records[:limit], len(records or ()) > limit
+        found = [r for r in engine.read(0, len(engine.stream)) or () if sequence_of(r) > checkpoint.sequence]
+        return found[:limit], len(found) > limit
 
-    def _on_page(self, region: str, page: tuple[list[Record], bool] | None, asked: int | None, boot: int) -> None:
+    def _on_page(self, region: str, page: Page | None, asked: int | None, boot: int) -> None:
         assert self.core is not None
         self._reading.discard(region)
         if page is None:
@@ -151,6 +157,12 @@ class SimReplicator:
             self._read(region)  # what was asked of one engine and answered by another is out of place
             return
         records, more = page
+        if records is None:
+            horizon = self._engines[region].read(0, 1)
+            bound_ms = horizon[0].time_ms - 1 if horizon else self._world.now_ms
+            self.core.on_gap(self._table, region, bound_ms, self._world.now_ms)
+            self._read(region)
+            return
         if records:
             checkpoint = Checkpoint(sequence_of(records[-1]), exact=True)
             self.core.on_records(self._table, region, records, checkpoint, self._world.now_ms)
@@ -160,8 +172,22 @@ class SimReplicator:
             self._read(region)
         else:
             self.caught_up.add(region)
+            self.core.on_caught_up(self._table, region, self._world.now_ms)
+            first, self._first_read[region] = self._first_read[region], self._reads[region] + 1
+            waiting, self._after_pass[region] = self._after_pass[region], []
+            for number, step in waiting:
+                if first >= number:
+                    step()
+                else:
+                    self._after_pass[region].append((number, step))
         if news:
             self._pump()
+
+    def _read_through(self, region: str, step: Callable[[], None]) -> None:
+        """Do something after the stream was read to an end that is later than this call."""
+        self._after_pass[region].append((self._reads[region] + 1, step))
+        self._wanted.add(region)
+        self._read(region)
 
     def _same_boot(self, region: str, boot: int) -> bool:
         """Whether an answer is of the engine that is known; if not, that is learned first."""
@@ -173,20 +199,27 @@ class SimReplicator:
         known = self.store.boot(region)
         if known not in (None, boot):
             self.store.set_boot(region, boot)
-            journals = [e.journal(boot if e.region == region else e.boot + 1) for e in self._engines.values()]
-            self.core.on_reset(region, self._world.now_ms, itertools.chain(*journals))
+            self.core.on_reset(region, self._world.now_ms, self._acknowledged({**self._boots, region: boot}))
         else:
             self.store.set_boot(region, boot)
             self.core.commit()
         self._boots[region] = boot
         return known in (None, boot)
 
+    def _acknowledged(self, boots: dict[str, int]) -> list[Acknowledged]:
+        """All that was acknowledged; `boots` are the runs of the engines that are known."""
+        known = {region: boots.get(region) or self.store.boot(region) or 1 for region in self._engines}
+        return [write for region, engine in self._engines.items() for write in engine.journal(known[region])]
+
     # Writing
 
     def _pump(self) -> None:
+        assert self.core is not None
         for region in self._engines:
             self._ship(region)
         self._fill()
+        if self.core.unaccounted():
+            self.core.on_acknowledged(self._acknowledged(self._boots), self._world.now_ms)
 
     def _ship(self, target: str) -> None:
         assert self.core is not None
@@ -244,6 +277,7 @@ class SimReplicator:
         fetch = None if fill is not None else self.core.next_fetch(self._world.now_ms)
         if fill is not None:
             self._filling = True
+            self._page = fill
             self._scan(fill)
         elif fetch is not None:
             self._filling = True
@@ -259,23 +293,38 @@ class SimReplicator:
     def _scan(self, fill: Fill) -> None:
         engine = self._engines[fill.source]
 
-        def on_answer(page: tuple[list[Scanned], bytes | None] | None, boot: int, reached: bool) -> None:
+        def on_answer(page: tuple[list[Scanned], bytes | None, int] | None, boot: int, reached: bool) -> None:
             assert self.core is not None
-            if page is not None and self._same_boot(fill.source, boot):
-                self.core.on_fill_page(fill, *page, self._world.now_ms)
-            self._later(1, self._filled)
+            if page is None or not self._same_boot(fill.source, boot):
+                self._later(RETRY_MS, self._filled)
+                return
+            # What was written before the page was read is to be known before the page is looked at.
+            self._read_through(fill.source, lambda: self._take_page(fill, page))
+            self._later(PAGE_TIMEOUT_MS, lambda: self._give_up(fill))
 
         self._ask(fill.source, lambda: engine.scan(fill.after, SCAN_ITEMS), on_answer)
+
+    def _take_page(self, fill: Fill, page: tuple[list[Scanned], bytes | None, int]) -> None:
+        assert self.core is not None
+        if self._page is fill:
+            self._page = None
+            self.core.on_fill_page(fill, *page, self._world.now_ms)
+            self._later(1, self._filled)
+
+    def _give_up(self, fill: Fill) -> None:
+        if self._page is fill:
+            self._page = None
+            self._filled()
 
     def _get(self, fetch: Fetch) -> None:
         engine = self._engines[fetch.region]
 
-        def on_answer(found: tuple[bytes | None] | None, boot: int, reached: bool) -> None:
+        def on_answer(found: tuple[bytes | None, int] | None, boot: int, reached: bool) -> None:
             assert self.core is not None
             if found is not None and self._same_boot(fetch.region, boot):
-                content = found[0]
+                content, position = found
                 scanned = None if content is None else Scanned(fetch.key, content, digest(content))
-                self.core.on_fetched(fetch, scanned, self._world.now_ms)
+                self.core.on_fetched(fetch, scanned, position, self._world.now_ms)
             self._later(1, self._filled)
 
-        self._ask(fetch.region, lambda: (engine.items.get(fetch.key),), on_answer)
+        self._ask(fetch.region, lambda: (engine.items.get(fetch.key), engine.position), on_answer)

@@ -121,7 +121,7 @@ class _History:
         if fault.kind == "skew":
             return
         self._world.at(START_MS + fault.at_ms, lambda: self._begin(fault))
-        if fault.kind != "late_replica":
+        if fault.kind not in ("late_replica", "gap"):
             self._world.at(START_MS + fault.until_ms, lambda: self._end(fault))
 
     def _begin(self, fault: PlannedFault) -> None:
@@ -131,7 +131,14 @@ class _History:
         elif fault.kind == "crash":
             self._replicator.store.countdown = fault.count
             return
+        elif fault.kind == "gap":
+            checkpoint = self._replicator.store.checkpoint(TABLE, fault.region)
+            if checkpoint is not None and checkpoint.exact:  # before that nobody could tell
+                self._engines[fault.region].forget_records()
+            return
         elif fault.kind == "lose_data":
+            if self._replicator.store.boot(fault.region) is None:
+                return  # the replicator has to have met the engine to miss it
             self._engines[fault.region].alive = False
         if fault.kind != "late_replica":
             self._active.append(fault)
@@ -168,10 +175,10 @@ class _History:
         if core is None or self._network.under_way or set(REGIONS) - self._replicator.caught_up:
             return False
         read = all(
-            core.checkpoint(TABLE, region).position >= engine.position or not engine.stream
+            core.checkpoint(TABLE, region).position >= engine.position or not engine.stream[engine.horizon :]
             for region, engine in self._engines.items()
         )
-        return read and not core.left() and not core.is_busy()
+        return read and not core.left() and not core.is_busy() and not core.unaccounted()
 
     # what came of it
 
@@ -183,6 +190,9 @@ class _History:
         if not self._settled():
             core = self._replicator.core
             yield f"not settled within {SETTLE_MS} ms: {None if core is None else core.left()}"
+        if any(fault.kind == "gap" for fault in self._plan.faults):
+            yield from self._judge_with_gaps()
+            return
         lost = {(entry.key, entry.version) for entry in self._replicator.store.lost.values()}
         writes = [write for engine in self._engines.values() for write in engine.writes]
         versions = {(write.key, self._version(write)): write for write in writes}
@@ -206,6 +216,16 @@ class _History:
     def _resets_that_lose(self, region: str) -> list[int]:
         """A region's own; without fences an apply may have overtaken a write here, and be lost elsewhere."""
         return self._resets[region] if self._plan.fences else [ms for found in self._resets.values() for ms in found]
+
+    def _judge_with_gaps(self) -> Iterator[str]:
+        """When a write was made that nobody saw is not known; replicas agree all the same, on something written."""
+        for key in (b"%d" % n for n in range(self._plan.keys)):
+            contents = {region: engine.items.get(key) for region, engine in self._engines.items()}
+            if len(set(contents.values())) > 1:
+                yield f"replicas differ for {key!r}: {contents}"
+            written = {w.content for engine in self._engines.values() for w in engine.writes if w.key == key}
+            if not set(contents.values()) <= written | {None}:
+                yield f"nobody wrote {contents} for {key!r}"
 
     def _judge_lost(
         self, lost: set[tuple[bytes, Version]], versions: dict[tuple[bytes, Version], Write]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from lab.core.conflict import Conflict, LostWrite
+from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.item import Item
 from lab.core.replication_store import Checkpoint, ReplicaState
 
@@ -27,6 +27,7 @@ class SimStore:
         self.conflicts: dict[tuple[bytes, object, object], Conflict] = {}
         self.lost: dict[tuple[bytes, object], LostWrite] = {}
         self._boots: dict[str, int] = {}
+        self._seen: dict[tuple[str, bytes], bool] = {}
         self._undo: list[Callable[[], None]] = []
         self.countdown: int | None = None
 
@@ -49,14 +50,21 @@ class SimStore:
     def forget(self, table: str, key: bytes) -> None:
         self._put(self._items, (table, key), None)
 
-    def forget_settled(self, table: str) -> None:
-        for entry in [entry for entry, (_, pending) in self._items.items() if entry[0] == table and not pending]:
-            self._put(self._items, entry, None)
-
     def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
         waiting = {key: item for (name, key), (item, pending) in self._items.items() if pending and name == table}
         found = [(key, waiting[key]) for key in sorted(waiting)]
         return [row for row in found if row[0] > after][:limit]
+
+    def mark_seen(self, table: str, key: bytes) -> None:
+        self._put(self._seen, (table, key), True)
+
+    def unseen(self, table: str, after: bytes, limit: int) -> list[bytes]:
+        keys = [key for (name, key), (item, _) in self._items.items() if name == table and not item.is_tombstone]
+        return sorted(key for key in keys if key > after and (table, key) not in self._seen)[:limit]
+
+    def clear_seen(self, table: str) -> None:
+        for entry in [entry for entry in self._seen if entry[0] == table]:
+            self._put(self._seen, entry, None)
 
     def checkpoint(self, table: str, region: str) -> Checkpoint | None:
         return self._checkpoints.get((table, region))
@@ -83,6 +91,9 @@ class SimStore:
 
     def add_lost(self, lost: LostWrite) -> None:
         self._put(self.lost, (lost.key, lost.version), lost)
+
+    def remove_lost(self, table: str, key: bytes, version: Version) -> None:
+        self._put(self.lost, (key, version), None)
 
     def boot(self, region: str) -> int | None:
         """The run of a region's engine that was seen last."""

@@ -12,7 +12,7 @@ from lab.core.item import Item, Record, after_apply, after_loss, after_mark, aft
 REGIONS = ("ap-east-1", "eu-west-1", "us-east-1")
 
 
-def record(time_ms: int, position: int, content: str | None, old: str | None = None, mark: bool = False) -> Record:
+def record(time_ms: int, position: int, content: str | None, old: str | None = None, mark: Version | None = None) -> Record:
     def digest(text: str | None) -> int:
         return 0 if text is None else int.from_bytes(text.encode(), "big") + 1
 
@@ -20,7 +20,7 @@ def record(time_ms: int, position: int, content: str | None, old: str | None = N
         return None if text is None else text.encode()
 
     return Record(
-        b"k", time_ms, position, data(content), digest(content), data(old), digest(old), "m" if mark else None
+        b"k", time_ms, position, data(content), digest(content), data(old), digest(old), mark
     )
 
 
@@ -124,7 +124,7 @@ def test_a_slow_clock_loses_to_writes_that_came_before() -> None:
 
 def test_an_apply_that_overtook_a_local_write_is_noticed_whichever_is_heard_of_first() -> None:
     winner, _ = after_write(None, "us-east-1", record(10, 1, "apply"))
-    local, mark = record(20, 1, "local"), record(10, 2, "apply", old="local", mark=True)
+    local, mark = record(20, 1, "local"), record(10, 2, "apply", old="local", mark=Version(10, "us-east-1", 1))
     answered = after_apply(winner, "eu-west-1", winner.winner, winner.digest, position=2)
     heard_of_answer_first, _ = after_write(answered, "eu-west-1", local)
     read_first, _ = after_write(winner, "eu-west-1", local)
@@ -141,7 +141,7 @@ def test_a_late_apply_of_an_older_version_is_noticed_and_its_record_gives_the_wi
     for region in REGIONS:
         item = after_apply(item, region, item.winner, item.digest, position=5)
     settled = Item(item.winner, item.digest, None, item.held)
-    late = after_mark(settled, "eu-west-1", record(30, 6, "old", old="new", mark=True))
+    late = after_mark(settled, "eu-west-1", record(30, 6, "old", old="new", mark=Version(10, "us-east-1", 1)))
     assert late is not None
     assert late.lacking(REGIONS) == ["eu-west-1"]
     assert late.image == b"new"

@@ -15,7 +15,7 @@ from lab.core.item import NO_POSITION
 from lab.core.replication_work import Batch, Outcome
 from lab.core.table import KeyAttribute
 from lab.live.http_client import Address, CallFailed, HttpClient
-from lab.live.replicator.image import decode_key
+from lab.live.replicator.image import decode_key, encode_version
 
 SHARD = "shardId-00000000000000000000-00000000"
 TIMEOUT_S = 5.0
@@ -96,9 +96,10 @@ class Engine:
         body: dict[str, Any] = orjson.loads(answer.body)
         return body
 
-    async def apply(self, batch: Batch, key: tuple[KeyAttribute, ...], mark: str) -> Outcome:
-        """Write a batch's items. Raises EngineRestarted only."""
+    async def apply(self, batch: Batch, key: tuple[KeyAttribute, ...]) -> Outcome:
+        """Write a batch's items, each marked with its version. Raises EngineRestarted only."""
         operation, body = _write(batch, key)
+        mark = " ".join(encode_version(apply.version) for apply in batch.applies)
         try:
             answer = await self.call(operation, body, mark=mark, fences=(batch.read_sequence, batch.applied_position))
         except CallFailed as failure:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from lab.core.conflict import Version
 from lab.core.item import Record
 from lab.core.table import KeyAttribute
 
@@ -76,5 +77,16 @@ def decode_record(key: tuple[KeyAttribute, ...], record: dict[str, Any]) -> Reco
         digest=digest,
         old_image=old_image,
         old_digest=old_digest,
-        mark=record.get("lab"),
+        mark=decode_version(record["lab"]) if "lab" in record else None,
     )
+
+
+def encode_version(version: Version) -> str:
+    """A version as a mark on a stream record; it has no space."""
+    return f"{version.time_ms}.{version.counter}.{version.region}"
+
+
+def decode_version(mark: str) -> Version:
+    """The version that a mark stands for."""
+    time_ms, counter, region = mark.split(".", 2)
+    return Version(int(time_ms), region, int(counter))

@@ -31,9 +31,9 @@ class Reader:
     engine: Engine
     core: Replication
     is_up: Callable[[], bool]
-    on_read: Callable[[str, str], None]
+    on_read: Callable[[str, str, bool], None]
     on_restart: Callable[[Engine, str], Awaitable[None]]
-    on_gap: Callable[[str, str], None]
+    on_gap: Callable[[str, str, int], None]
     log: Callable[[str], None]
     captured: int = 0
     trouble: str | None = None
@@ -87,8 +87,9 @@ class Reader:
             await self.on_restart(self.engine, restarted.boot)
             self._wake.set()
             return count
-        except StreamGap:
-            self.on_gap(self.table, self.engine.region)
+        except StreamGap as gap:
+            self.on_gap(self.table, self.engine.region, gap.bound_ms)
+            self._wake.set()
             return count
         except (CallFailed, EngineError) as error:
             self.stream.reopen()
@@ -98,7 +99,7 @@ class Reader:
         if not more:
             self.passes = number
             self._passed.set()
-            self.on_read(self.table, self.engine.region)
+            self.on_read(self.table, self.engine.region, True)
         return count
 
     async def _page(self) -> tuple[int, bool]:
@@ -113,7 +114,7 @@ class Reader:
             last = Checkpoint(str(records[-1]["dynamodb"]["SequenceNumber"]), exact=True)  # type: ignore[index]
             self.core.on_records(self.table, self.engine.region, decoded, last, now_ms())
             self.captured += sum(1 for record in decoded if record.mark is None)
-            self.on_read(self.table, self.engine.region)
+            self.on_read(self.table, self.engine.region, False)
         return len(records), more
 
     def _report(self, trouble: str | None) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import time
+import math
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import orjson
 
 from lab.core.faults import FaultSet
 from lab.core.replication import Replication
-from lab.core.replication_store import Checkpoint
 from lab.core.replication_work import Acknowledged
 from lab.core.table import KeyAttribute, Tables
 from lab.live.clock import now_ms
@@ -26,13 +24,14 @@ from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Request, Response, json_response
 from lab.live.part import PartContext
 from lab.live.part_address import part_address
-from lab.live.replicator.engine import Engine
+from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
 from lab.live.replicator.image import decode_key, encode_key
 from lab.live.replicator.progress import Progress
 from lab.live.replicator.reader import Reader
 from lab.live.replicator.shipper import Filler, Shipper
 from lab.live.replicator.store import SqliteStore
 
+READ_TIMEOUT_S = 5.0
 COMMIT_DELAY_S = 0.02
 LAG_SAMPLES = 2048
 TOMBSTONE_AGE_MS = 15 * 60 * 1000
@@ -55,19 +54,21 @@ class Replicator:
             code: HttpClient(part_address(topology, topology.front_part(code)), connect_timeout_s=1.0)
             for code in topology.region_codes
         }
-        mark = f"{os.getpid()}-{time.time_ns()}"
         self._shippers = {
             code: Shipper(
-                engine, self._core, self._key_of, mark, self._on_fenced, self._on_done, self._on_restart, context.log
+                engine, self._core, self._key_of, self._on_fenced, self._on_done, self._on_restart, context.log
             )
             for code, engine in self._engines.items()
         }
-        self._filler = Filler(self._engines, self._core, self._key_of, self._on_done, self._on_restart, context.log)
+        self._filler = Filler(
+            self._engines, self._core, self._key_of, self._read_through, self._on_done, self._on_restart, context.log
+        )
         self._progress_to_control = Progress(self._core, context.store, self._engines, context.control)
         self._readers: dict[tuple[str, str], tuple[Reader, asyncio.Task[None]]] = {}
         self._keys: dict[str, tuple[KeyAttribute, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._restarts: dict[str, asyncio.Lock] = {code: asyncio.Lock() for code in self._engines}
+        self._accounting: asyncio.Task[None] | None = None
         self._commit_due = False
         self._progress = asyncio.Event()
 
@@ -167,9 +168,19 @@ class Replicator:
         if entry is not None:
             entry[0].wake()
 
-    def _on_read(self, table: str, region: str) -> None:
+    def _on_read(self, table: str, region: str, ended: bool) -> None:
         self._core.on_stream_read(table, region)
+        if ended:
+            self._core.on_caught_up(table, region, now_ms())
+            self._account_soon()
         self._kick()
+
+    async def _read_through(self, table: str, region: str) -> None:
+        """Return when a stream has been read up to now. Raises TimeoutError."""
+        entry = self._readers.get((table, region))
+        if entry is not None:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                await entry[0].read_through()
 
     def _on_fenced(self, table: str, region: str) -> None:
         self._wake(region, table)
@@ -177,6 +188,7 @@ class Replicator:
     def _on_done(self) -> None:
         """Outcomes are made durable a little later, many at once: an apply can be repeated."""
         self._progress.set()
+        self._account_soon()
         if not self._commit_due:
             self._commit_due = True
             asyncio.get_running_loop().call_later(COMMIT_DELAY_S, self._commit)
@@ -194,10 +206,10 @@ class Replicator:
             self._filler.kick()
         self._progress.set()
 
-    def _on_gap(self, table: str, region: str) -> None:
-        checkpoint = self._core.checkpoint(table, region)
-        self._context.log(f"{region}: the stream of {table} no longer has what follows {checkpoint.sequence}")
-        self._core.on_records(table, region, (), Checkpoint(checkpoint.sequence), now_ms())
+    def _on_gap(self, table: str, region: str, bound_ms: int) -> None:
+        self._context.log(f"{region}: the stream of {table} has lost records that were not read; comparing the table")
+        self._core.on_gap(table, region, bound_ms, now_ms())
+        self._kick()
 
     async def _on_restart(self, engine: Engine, boot: str) -> None:
         """An engine answers that is another run than the last: its tables are empty."""
@@ -207,7 +219,7 @@ class Replicator:
             known = self._store.boot(engine.region)
             if known not in (None, boot):
                 self._context.log(f"{engine.region}: the engine was restarted; its tables are filled from the others")
-                acknowledged = await self._acknowledged(engine.region, int(boot.partition("-")[0]))
+                acknowledged = await self._acknowledged({engine.region: boot})
                 self._store.set_boot(engine.region, boot)
                 self._core.on_reset(engine.region, now_ms(), acknowledged)
             engine.boot = boot
@@ -219,18 +231,40 @@ class Replicator:
                 reader.wake()
         self._kick()
 
-    async def _acknowledged(self, lost: str, boot_ms: int) -> list[Acknowledged]:
-        """What the fronts have acknowledged: of the lost region what came before its engine's new run."""
-        journals = [await self._journal(region) for region in self._engines]
-        kept_ms = self._store.tombstones_since_ms()
-        return [
-            write
-            for journal in journals
-            for write in journal
-            if write.time_ms >= kept_ms and (write.region != lost or write.time_ms < boot_ms)
-        ]
+    def _account_soon(self) -> None:
+        if self._core.unaccounted() and self._accounting is None:
+            self._accounting = asyncio.create_task(self._account())
+            self._accounting.add_done_callback(self._on_task_end)
 
-    async def _journal(self, region: str) -> list[Acknowledged]:
+    async def _account(self) -> None:
+        """Count what was lost with regions that nothing was known to have survived, now that this is known."""
+        acknowledged = await self._acknowledged({})
+        self._core.on_acknowledged(acknowledged, now_ms())
+        self._accounting = None
+
+    async def _acknowledged(self, boots: dict[str, str]) -> list[Acknowledged]:
+        """What all fronts have acknowledged; `boots` are runs of engines that are not known otherwise yet."""
+        kept_ms = self._store.tombstones_since_ms()
+        found: list[Acknowledged] = []
+        for region, engine in self._engines.items():
+            boot = boots.get(region) or self._store.boot(region) or "0"
+            until_ms = await self._next_run_ms(engine, boot)
+            journal = await self._journal(region, int(boot.partition("-")[0]))
+            found.extend(write for write in journal if kept_ms <= write.time_ms < until_ms)
+        return found
+
+    async def _next_run_ms(self, engine: Engine, boot: str) -> float:
+        """When a run of an engine began that is not known yet, if there is one."""
+        try:
+            await engine.read("ListTables", {"Limit": 1})
+        except EngineRestarted as restarted:
+            if restarted.boot != boot:
+                return int(restarted.boot.partition("-")[0])
+        except (CallFailed, EngineError):
+            pass  # it does not run now; what it has acknowledged was of the run that is known
+        return math.inf
+
+    async def _journal(self, region: str, boot_ms: int) -> list[Acknowledged]:
         """The writes that a region's front has acknowledged; those without a sequence number changed nothing."""
         found: list[Acknowledged] = []
         after = 0
@@ -246,8 +280,9 @@ class Replicator:
             for entry in entries:
                 sequence, key = entry.get("sequence"), self._keys.get(entry["table"])
                 if sequence and key is not None:
+                    time_ms, counter = int(sequence[:20]), int(sequence[20:])
                     found.extend(
-                        Acknowledged(entry["table"], encode_key(key, k), int(sequence[:20]), region, int(sequence[20:]))
+                        Acknowledged(entry["table"], encode_key(key, k), time_ms, region, counter, time_ms >= boot_ms)
                         for k in entry["keys"]
                     )
             after = entries[-1]["n"]

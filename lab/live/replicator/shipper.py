@@ -49,7 +49,6 @@ class Shipper:
     engine: Engine
     core: Replication
     key_of: Keys
-    mark: str
     on_fenced: Callable[[str, str], None]
     on_done: Callable[[], None]
     on_restart: OnRestart
@@ -74,7 +73,7 @@ class Shipper:
                 await self.kick.wait(min(wait_s, IDLE_S))
                 continue
             try:
-                outcome = await self.engine.apply(batch, self.key_of(batch.table), self.mark)
+                outcome = await self.engine.apply(batch, self.key_of(batch.table))
             except EngineRestarted as restarted:
                 self.core.on_batch_done(batch, Outcome("unknown"), now_ms())
                 await self.on_restart(self.engine, restarted.boot)
@@ -95,6 +94,7 @@ class Filler:
     engines: dict[str, Engine]
     core: Replication
     key_of: Keys
+    read_through: Callable[[str, str], Awaitable[None]]
     on_done: Callable[[], None]
     on_restart: OnRestart
     log: Callable[[str], None]
@@ -117,8 +117,8 @@ class Filler:
             except EngineRestarted as restarted:
                 region = fill.source if fill is not None else fetch.region if fetch is not None else ""
                 await self.on_restart(self.engines[region], restarted.boot)
-            except (CallFailed, EngineError) as error:
-                self.log(f"filling: {error}")
+            except (CallFailed, EngineError, TimeoutError) as error:
+                self.log(f"filling: {error or 'a stream cannot be read'}")
                 await asyncio.sleep(RETRY_S)
             self.on_done()
 
@@ -126,13 +126,15 @@ class Filler:
         key = self.key_of(fill.table)
         answer = await self.engines[fill.source].call("Scan", scan_request(fill.table, fill.after, SCAN_ITEMS))
         page = orjson.loads(answer.body)
+        await self.read_through(fill.table, fill.source)
         rows = [Scanned(encode_key(key, item), *encode_image(item)) for item in page["Items"]]
         last = page.get("LastEvaluatedKey")
-        self.core.on_fill_page(fill, rows, None if last is None else orjson.dumps(last), now_ms())
+        self.core.on_fill_page(fill, rows, None if last is None else orjson.dumps(last), answer.position, now_ms())
 
     async def _fetch(self, fetch: Fetch) -> None:
         key = self.key_of(fetch.table)
         request = {"TableName": fetch.table, "Key": decode_key(key, fetch.key), "ConsistentRead": True}
-        item = (await self.engines[fetch.region].read("GetItem", request)).get("Item")
+        answer = await self.engines[fetch.region].call("GetItem", orjson.dumps(request))
+        item = orjson.loads(answer.body).get("Item")
         found = None if item is None else Scanned(fetch.key, *encode_image(item))
-        self.core.on_fetched(fetch, found, now_ms())
+        self.core.on_fetched(fetch, found, answer.position, now_ms())

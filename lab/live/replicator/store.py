@@ -16,7 +16,7 @@ from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.item import Held, Item
 from lab.core.replication_store import Checkpoint, ReplicaState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CACHE_KIB = 16 * 1024
 SCHEMA = """
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -32,7 +32,9 @@ CREATE TABLE checkpoints (
   PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
 CREATE TABLE replicas (
   table_id INTEGER NOT NULL, region_id INTEGER NOT NULL, created_ms INTEGER NOT NULL, filled INTEGER NOT NULL,
-  scanned_to BLOB, PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
+  scanned_to BLOB, compare TEXT NOT NULL, bound_ms INTEGER NOT NULL,
+  PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
+CREATE TABLE seen (table_id INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (table_id, key)) WITHOUT ROWID;
 CREATE TABLE boots (region_id INTEGER PRIMARY KEY, boot TEXT NOT NULL);
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE conflicts (
@@ -64,10 +66,8 @@ class SqliteStore:
             )
         }
         self._replicas = {
-            (self._codes[table], self._codes[region]): ReplicaState(created_ms, bool(filled), scanned_to)
-            for table, region, created_ms, filled, scanned_to in self._db.execute(
-                "SELECT table_id, region_id, created_ms, filled, scanned_to FROM replicas"
-            )
+            (self._codes[table], self._codes[region]): ReplicaState(created_ms, bool(filled), *rest)
+            for table, region, created_ms, filled, *rest in self._db.execute("SELECT * FROM replicas")
         }
 
     def close(self) -> None:
@@ -108,14 +108,6 @@ class SqliteStore:
         for name in ("items", "outbox"):
             self._db.execute(f"DELETE FROM {name} WHERE table_id = ? AND key = ?", (self._id(table), key))
 
-    def forget_settled(self, table: str) -> None:
-        self._begin()
-        table_id = self._id(table)
-        self._db.execute(
-            "DELETE FROM items WHERE table_id = ? AND key NOT IN (SELECT key FROM outbox WHERE table_id = ?)",
-            (table_id, table_id),
-        )
-
     def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
         rows = self._db.execute(
             "SELECT o.key, i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image FROM outbox o"
@@ -127,6 +119,22 @@ class SqliteStore:
             (key, Item(Version(time_ms, self._codes[region], counter), digest, image, _decode_held(held)))
             for key, time_ms, region, counter, digest, held, image in rows
         ]
+
+    def mark_seen(self, table: str, key: bytes) -> None:
+        self._begin()
+        self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (self._id(table), key))
+
+    def unseen(self, table: str, after: bytes, limit: int) -> list[bytes]:
+        rows = self._db.execute(
+            "SELECT key FROM items i WHERE table_id = ? AND key > ? AND digest <> 0 AND NOT EXISTS"
+            " (SELECT 1 FROM seen s WHERE s.table_id = i.table_id AND s.key = i.key) ORDER BY key LIMIT ?",
+            (self._id(table), after, limit),
+        )
+        return [key for (key,) in rows]
+
+    def clear_seen(self, table: str) -> None:
+        self._begin()
+        self._db.execute("DELETE FROM seen WHERE table_id = ?", (self._id(table),))
 
     def checkpoint(self, table: str, region: str) -> Checkpoint | None:
         return self._checkpoints.get((table, region))
@@ -156,13 +164,13 @@ class SqliteStore:
         else:
             self._replicas[table, region] = state
             self._db.execute(
-                "INSERT OR REPLACE INTO replicas VALUES (?, ?, ?, ?, ?)",
-                (*where, state.created_ms, state.filled, state.scanned_to),
+                "INSERT OR REPLACE INTO replicas VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*where, state.created_ms, state.filled, state.scanned_to, state.compare, state.bound_ms),
             )
 
     def drop_table(self, table: str) -> None:
         self._begin()
-        for name in ("items", "outbox", "checkpoints", "replicas"):
+        for name in ("items", "outbox", "checkpoints", "replicas", "seen"):
             self._db.execute(f"DELETE FROM {name} WHERE table_id = ?", (self._id(table),))
         for known in (self._checkpoints, self._replicas):
             for entry in [entry for entry in known if entry[0] == table]:
@@ -182,6 +190,13 @@ class SqliteStore:
             "INSERT OR IGNORE INTO lost (table_name, key, time_ms, region, counter, reason, detected_ms)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (lost.table, lost.key, *lost.version, lost.reason, lost.detected_ms),
+        )
+
+    def remove_lost(self, table: str, key: bytes, version: Version) -> None:
+        self._begin()
+        self._db.execute(
+            "DELETE FROM lost WHERE table_name = ? AND key = ? AND time_ms = ? AND region = ? AND counter = ?",
+            (table, key, *version),
         )
 
     def commit(self) -> None:

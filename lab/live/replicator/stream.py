@@ -9,6 +9,7 @@ from __future__ import annotations
 import orjson
 
 from lab.core.replication_store import Checkpoint
+from lab.live.clock import now_ms
 from lab.live.replicator.engine import SHARD, Engine, EngineError
 
 LIMIT = 1000
@@ -16,7 +17,11 @@ NEARLY_A_PAGE_BYTES = 700_000
 
 
 class StreamGap(Exception):
-    """Records beyond the checkpoint are gone: more than a day was missed, or the stream is another one."""
+    """Records beyond the checkpoint, all from before `bound_ms`, are gone: a day was missed, or the stream is new."""
+
+    def __init__(self, table: str, bound_ms: int) -> None:
+        super().__init__(table)
+        self.bound_ms = bound_ms
 
 
 class Stream:
@@ -61,7 +66,16 @@ class Stream:
             except EngineError as error:
                 if error.name != "TrimmedDataAccessException":
                     raise
-                raise StreamGap(self._table) from error
+                raise StreamGap(self._table, await self._horizon_ms(where)) from error
         self._skip_to = checkpoint.sequence
+        return await self._from_horizon(where)
+
+    async def _from_horizon(self, where: dict[str, str]) -> str:
         start = {"ShardIteratorType": "TRIM_HORIZON"}
         return str((await self._engine.read("GetShardIterator", {**where, **start}))["ShardIterator"])
+
+    async def _horizon_ms(self, where: dict[str, str]) -> int:
+        """When the first record that is left was written, or now."""
+        iterator = await self._from_horizon(where)
+        records = (await self._engine.read("GetRecords", {"ShardIterator": iterator, "Limit": 1}))["Records"]
+        return int(records[0]["dynamodb"]["SequenceNumber"][:20]) - 1 if records else now_ms()

@@ -1,0 +1,237 @@
+"""Scans: a new or emptied replica is filled from another one; a replica of which something was missed is compared.
+
+A *fill* reads a replica that has everything and ships to the one that lacks it. A *comparison* reads the replica in
+question itself. After a gap in its stream, what it holds that nobody knows of was written in the gap, and what it does
+not hold any more was deleted in it. In a salvage, after the loss of all replicas that had everything, what none of
+the others is found to hold is lost. A comparison closes only when the stream has been read beyond what was scanned;
+items that something happened to meanwhile are marked as seen, and left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from lab.core import item as items
+from lab.core.conflict import LostWrite
+from lab.core.item import NO_POSITION, Record
+from lab.core.replication_ledger import Group, Known, Ledger
+from lab.core.replication_shipping import Links, Shipping
+from lab.core.replication_store import Comparison, ReplicaState
+from lab.core.replication_work import Fill, Scanned
+
+FILL_WATERMARK = 2_000
+PASSES_TO_CLOSE = 2
+"""A pass of the stream may have been under way when the last page was read; the one after it was not."""
+UNSEEN_PAGE = 500
+
+
+class Filling:
+    """The scans of all tables, one page at a time."""
+
+    def __init__(self, ledger: Ledger, links: Links, shipping: Shipping) -> None:
+        self._ledger, self._links, self._shipping = ledger, links, shipping
+        self._store = ledger.store
+        self._cleared: set[str] = set()
+        self._current: dict[str, str] = {}
+        self._closing: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def state(self, table: str, region: str) -> ReplicaState:
+        """A replica as the store has it."""
+        return self._store.replicas()[table, region]
+
+    # What is to be read
+
+    def next_page(self, epochs: Mapping[str, int]) -> Fill | None:
+        """A page to be read, if there is one, its reader keeps up and the way is free."""
+        for name, group in self._ledger.groups.items():
+            if group.comparing:
+                page = self._next_compared(name, group, epochs)
+                if page is not None:
+                    return page
+            for target in group.replicas:
+                if target in group.filled or target in group.comparing or self._behind(name, target):
+                    continue
+                for source in sorted(group.filled):
+                    if self._links.open(source, target):
+                        after = self.state(name, target).scanned_to
+                        return Fill(name, source, target, after, (epochs.get(source, 0), epochs.get(target, 0)))
+        return None
+
+    def _behind(self, table: str, target: str) -> bool:
+        return self._ledger.backlog(table, target=target) > FILL_WATERMARK
+
+    def _next_compared(self, table: str, group: Group, epochs: Mapping[str, int]) -> Fill | None:
+        active = self._active(table, group)
+        for region in active:
+            waiting = (table, region) in self._closing
+            if waiting or self._links.faults.region_condition(region) != "up" or self._behind(table, region):
+                continue
+            if table not in self._cleared:
+                self._cleared.add(table)
+                if all(self.state(table, r).scanned_to is None for r in active):
+                    self._store.clear_seen(table)
+            epoch = epochs.get(region, 0)
+            return Fill(table, region, region, self.state(table, region).scanned_to, (epoch, epoch))
+        return None
+
+    def _active(self, table: str, group: Group) -> list[str]:
+        """Marks are for one comparison at a time: all that are salvaged together, or one with a gap."""
+        states = {region: self.state(table, region) for region in sorted(group.comparing)}
+        salvaged = [region for region, state in states.items() if state.compare == "salvage"]
+        if salvaged or not states:
+            return salvaged
+        if self._current.get(table) not in states:
+            begun = [region for region, state in states.items() if state.scanned_to is not None]
+            self._current[table] = (begun or list(states))[0]
+            self._cleared.discard(table)
+        return [self._current[table]]
+
+    # What was read
+
+    def on_page(self, fill: Fill, page: Sequence[Scanned], next_key: bytes | None, position: int, now_ms: int) -> None:
+        """Take a page of a scan, read at `position`; `next_key` None says that it was the last."""
+        group = self._ledger.groups[fill.table]
+        state = self.state(fill.table, fill.target)
+        if (fill.source == fill.target) != (fill.target in group.comparing) or state.scanned_to != fill.after:
+            return  # something has happened since it was asked for
+        for row in page:
+            known = self._ledger.load(fill.table, row.key)
+            if state.compare:
+                self._store.mark_seen(fill.table, row.key)
+            if state.compare and state.bound_ms:
+                self._compare_row(fill, row, known, position, state, now_ms)
+            else:
+                before = None if known is None else known.item
+                item = items.after_scan(before, fill.source, row.image, row.digest, position)
+                self._keep(fill.table, row.key, item, known, now_ms)
+        group.scanned[fill.target] = group.scanned.get(fill.target, 0) + len(page)
+        if next_key is not None:
+            self._store.set_replica(fill.table, fill.target, replace(state, scanned_to=next_key))
+        elif state.compare:
+            self._closing[fill.table, fill.target] = (PASSES_TO_CLOSE, position)
+        else:
+            self.set_filled(fill.table, fill.target)
+            group.draining[fill.target] = self._ledger.backlog(fill.table, target=fill.target)
+
+    def _compare_row(
+        self, fill: Fill, row: Scanned, known: Known | None, position: int, state: ReplicaState, now_ms: int
+    ) -> None:
+        held = None if known is None else known.item.held.get(fill.target)
+        if known is not None and (
+            row.digest == known.item.digest
+            or (held is not None and (held.digest == row.digest or held.position > position != NO_POSITION))
+        ):
+            return
+        self._write_in_gap(fill.table, fill.target, row.key, row.image, row.digest, known, position, state, now_ms)
+
+    def _write_in_gap(
+        self,
+        table: str,
+        region: str,
+        key: bytes,
+        image: bytes | None,
+        digest: int,
+        known: Known | None,
+        position: int,
+        state: ReplicaState,
+        now_ms: int,
+    ) -> None:
+        """A local write that nobody saw, as if its record were read now."""
+        before = None if known is None else known.item
+        record = Record(key, state.bound_ms, position, image, digest, None, 0 if before is None else before.digest)
+        item, _ = items.after_write(before, region, record)
+        self._keep(table, key, item, known, now_ms)
+
+    def _keep(self, table: str, key: bytes, item: items.Item, known: Known | None, now_ms: int) -> None:
+        routes = self._ledger.settle(table, key, item, known)
+        self._shipping.add(table, key, routes, now_ms, 0)
+
+    def set_filled(self, table: str, region: str) -> None:
+        """A replica has everything."""
+        group = self._ledger.groups[table]
+        group.filled.add(region)
+        group.comparing.discard(region)
+        state = self.state(table, region)
+        bound_ms = 0 if state.compare else state.bound_ms
+        self._store.set_replica(
+            table, region, replace(state, filled=True, scanned_to=None, compare="", bound_ms=bound_ms)
+        )
+
+    # Comparing
+
+    def compare(self, table: str, region: str, why: Comparison, bound_ms: int = 0) -> None:
+        """Begin to compare a replica with what is known of it."""
+        group = self._ledger.groups[table]
+        state = self.state(table, region)
+        group.comparing.add(region)
+        group.scanned[region] = 0
+        if why == "salvage":
+            group.filled.discard(region)
+            self._cleared.discard(table)
+        self._closing.pop((table, region), None)
+        if state.compare == "salvage":
+            why = "salvage"
+        bound_ms = bound_ms or (state.bound_ms if state.compare else 0)  # a salvage does not close the gap
+        filled = state.filled and why == "gap"
+        self._store.set_replica(
+            table, region, replace(state, filled=filled, scanned_to=None, compare=why, bound_ms=bound_ms)
+        )
+
+    def on_news(self, table: str, region: str, key: bytes) -> None:
+        """Something happened to an item of a region: if that is being compared now, the scan need not find it."""
+        if region in self._active(table, self._ledger.groups[table]):
+            self._store.mark_seen(table, key)
+
+    def forget(self, table: str, region: str) -> None:
+        """A replica is emptied: what was compared of it counts no more."""
+        self._ledger.groups[table].comparing.discard(region)
+        self._closing.pop((table, region), None)
+
+    def on_caught_up(self, table: str, region: str, now_ms: int) -> bool:
+        """A stream was read to its end; whether that closed a comparison."""
+        left, position = self._closing.get((table, region), (0, NO_POSITION))
+        if not left or table not in self._ledger.groups:
+            return False
+        if left > 1:
+            self._closing[table, region] = (left - 1, position)
+            return False
+        group = self._ledger.groups[table]
+        state = self.state(table, region)
+        if state.compare == "gap":
+            for key in self._unseen(table):
+                known = self._ledger.load(table, key)
+                if known is not None and not _is_gone(known, region):
+                    self._write_in_gap(table, region, key, None, 0, known, position, state, now_ms)
+            del self._closing[table, region]
+            self.set_filled(table, region)
+        elif all((table, other) in self._closing for other in self._active(table, group)):
+            self._close_salvage(table, group, now_ms)
+        else:
+            return False  # the others are still being scanned
+        self._cleared.discard(table)
+        return True
+
+    def _close_salvage(self, table: str, group: Group, now_ms: int) -> None:
+        for key in self._unseen(table):
+            known = self._ledger.load(table, key)
+            if known is not None and not known.routes:
+                if known.item.winner.time_ms > 0:
+                    self._store.add_lost(LostWrite(table, key, known.item.winner, "captured_not_shipped", now_ms))
+                self._store.forget(table, key)
+        self._ledger.drop_cached(table)
+        for region in self._active(table, group):
+            del self._closing[table, region]
+            self.set_filled(table, region)
+
+    def _unseen(self, table: str) -> Iterator[bytes]:
+        after = b""
+        while keys := self._store.unseen(table, after, UNSEEN_PAGE):
+            yield from keys
+            after = keys[-1]
+
+
+def _is_gone(known: Known, region: str) -> bool:
+    """Whether a region is known not to have had the item before the gap."""
+    held = known.item.held.get(region)
+    return held is None or held.digest == 0

@@ -1,0 +1,99 @@
+"""Replicas that are filled while writes go on, and replicas that are compared because records were missed."""
+
+import asyncio
+
+from replicator_lab import ReplicatorLab, eventually
+
+EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+TABLE = "things"
+STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_a_region_is_added_to_a_table_with_data_while_writes_go_on() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST, EU) as lab:
+            await lab.create(EAST, TABLE)
+            for n in range(1200):
+                await lab.put(EAST, TABLE, f"k{n}", "before")
+            expected = dict.fromkeys((f"k{n}" for n in range(1200)), "before")
+            writing = True
+
+            async def write() -> None:
+                n = 0
+                while writing:
+                    n += 1
+                    key = f"k{n * 37 % 1300}"
+                    if n % 5 == 0:
+                        await lab.delete(EAST, TABLE, key)
+                        expected.pop(key, None)
+                    else:
+                        await lab.put(EAST, TABLE, key, str(n))
+                        expected[key] = str(n)
+
+            writer = asyncio.create_task(write())
+            await lab.create(WEST, TABLE)
+            lab.set_replicas(TABLE, EAST, WEST)
+            await lab.publish()
+            await asyncio.sleep(0.1)
+            await lab.create(EU, TABLE)
+            lab.set_replicas(TABLE, EAST, WEST, EU)
+            await lab.publish()
+            await eventually(lambda: ready(lab, EU))
+            await lab.restart("replicator")
+            writing = False
+            await writer
+            contents = await lab.agree(TABLE)
+            assert {key: item["v"]["S"] for key, item in contents.items()} == expected
+
+    asyncio.run(test())
+
+
+def test_a_replica_that_was_removed_and_added_again_is_filled_again() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.create_global(TABLE)
+            await lab.put(EAST, TABLE, "a", "1")
+            await lab.agree(TABLE)
+            lab.set_replicas(TABLE, EAST)
+            await lab.publish()
+            await lab.dynamodb(WEST, "DeleteTable", {"TableName": TABLE})
+            await lab.put(EAST, TABLE, "b", "2")
+            await asyncio.sleep(0.05)
+            await lab.create(WEST, TABLE)
+            lab.set_replicas(TABLE, EAST, WEST)
+            await lab.publish()
+            assert sorted(await lab.agree(TABLE)) == ["a", "b"]
+
+    asyncio.run(test())
+
+
+def test_writes_that_left_no_record_are_found_by_comparing_the_tables() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.create_global(TABLE)
+            for key in ("kept", "changed", "deleted"):
+                await lab.put(EAST, TABLE, key, "before")
+            await lab.agree(TABLE)
+            off, on = {"StreamEnabled": False}, STREAM
+            await lab.dynamodb(EAST, "UpdateTable", {"TableName": TABLE, "StreamSpecification": off})
+            await lab.put(EAST, TABLE, "changed", "unseen")
+            await lab.put(EAST, TABLE, "new", "unseen")
+            await lab.delete(EAST, TABLE, "deleted")
+            await asyncio.sleep(0.01)
+            await lab.dynamodb(EAST, "UpdateTable", {"TableName": TABLE, "StreamSpecification": on})
+            await lab.put(EAST, TABLE, "after", "seen")
+            await eventually(lambda: lab.value(WEST, TABLE, "new"))
+            contents = await lab.agree(TABLE)
+            assert {key: item["v"]["S"] for key, item in contents.items()} == {
+                "kept": "before",
+                "changed": "unseen",
+                "new": "unseen",
+                "after": "seen",
+            }
+
+    asyncio.run(test())
+
+
+async def ready(lab: ReplicatorLab, region: str) -> bool:
+    replicas = (await lab.get("/status"))["replicas"]
+    return any(replica["region"] == region and replica["ready"] for replica in replicas)
