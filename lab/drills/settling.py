@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from lab.drills.routing import Routing
-from lab.errors import UserError
-from lab.testing.lab import Lab
+from lab.errors import EnvironmentFailure, UserError
+from lab.testing.lab import EVENTUALLY_S, Lab
+from lab.testing.waiting import NotYet
+
+SETTLE_FLOOR_S = 60.0
+"""Real seconds that a lab has to get well before a drill, however fast it runs: cold starts are real work."""
 
 
 def require_no_faults(lab: Lab) -> None:
@@ -16,7 +20,7 @@ def require_no_faults(lab: Lab) -> None:
 
 
 def settle(lab: Lab, routing: Routing | None, table: str) -> None:
-    """Wait until the lab is well. Raises `lab.testing.waiting.NotYet`, LabError."""
+    """Wait until the lab is well. Raises EnvironmentFailure if it does not become so."""
     if routing is not None:
 
         def all_healthy() -> bool:
@@ -25,5 +29,11 @@ def settle(lab: Lab, routing: Routing | None, table: str) -> None:
             assert not sick, f"health checks of {', '.join(sick)} are not healthy"
             return True
 
-        lab.eventually(all_healthy)
+        try:
+            lab.eventually(all_healthy, within_s=max(EVENTUALLY_S, SETTLE_FLOOR_S * lab.speed))
+        except NotYet as error:
+            raise EnvironmentFailure(
+                f"the lab is not well enough for a drill to begin: {error}; `lab status` shows more, and a smaller "
+                "--speed helps a machine that is busy"
+            ) from error
     lab.converged(table)
