@@ -7,12 +7,14 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import asdict
 
 import click
 
 from lab.cli.preparing import check_addresses
 from lab.cli.project import Project
 from lab.config.settings import load_settings, make_plan, make_topology
+from lab.doctor import examine
 from lab.errors import LabError
 from lab.supervisor.instance import read_instance, running_instance
 
@@ -20,17 +22,26 @@ SOCKET_PATH_MAX = 107
 
 
 @click.command(short_help="check this machine")
+@click.option("--containers", is_flag=True, help="exit with 1 if the lab cannot run in containers here")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_obj
-def doctor(project: Project, as_json: bool) -> int:
+def doctor(project: Project, containers: bool, as_json: bool) -> int:
     """Check what the lab needs of this machine and of this folder; says what to do about each problem."""
     findings = [_python(), _loopback(), _temporary(), _settings(project), _running(project), *_tools()]
     ok = all(finding["ok"] for finding in findings)
+    # Containers are one of two ways to run the lab: what they lack is told, and is a problem of theirs alone.
+    contained = examine(project.folder, os.environ)
+    if containers:
+        ok = all(finding.ok is not False for finding in contained)
     if as_json:
-        print(json.dumps({"ok": ok, "findings": findings}, indent=2))
+        print(json.dumps({"ok": ok, "findings": findings, "containers": [asdict(f) for f in contained]}, indent=2))
     else:
         for finding in findings:
             print(f"{'ok     ' if finding['ok'] else 'PROBLEM'}  {finding['what']}: {finding['found']}")
+        print("For the lab in containers (docker compose up):")
+        words = {True: "ok     ", False: "PROBLEM", None: "note   "}
+        for found in contained:
+            print(f"{words[found.ok]}  {found.what}: {found.found}")
     return 0 if ok else 1
 
 

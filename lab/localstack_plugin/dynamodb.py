@@ -139,7 +139,8 @@ class DynamoDbChanges:
             if fenced:
                 self._respond(chain, response, 409, {"__type": "lab#Fenced"})
                 return
-        call.marks = dict(zip(keys, marks.split(" "), strict=True))
+        listed = marks.split(" ")
+        call.marks = dict(zip(keys, listed * len(keys) if len(listed) == 1 else listed, strict=True))
 
     def _schema(self, table: str) -> list[str]:
         from localstack.services.dynamodb.utils import SchemaExtractor  # type: ignore[import-not-found]
