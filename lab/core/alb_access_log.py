@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class AccessLogEntry:
     """What happened to one request. Times are epoch milliseconds or seconds; -1 seconds means that it did not happen.
 

@@ -7,6 +7,7 @@ names in the lab's hosted zones, and what the load balancer's own host-header ru
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ class KnownHosts:
         return any(condition_holds(condition, asked) for condition in self.conditions)
 
 
+@functools.lru_cache(maxsize=1024)
 def is_address(host: str) -> bool:
     """Whether a Host is an address, which no DNS can point elsewhere."""
     try:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -40,7 +41,7 @@ PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A response on its way to the client. `reason` is the access log's error_reason, if the target failed.
 
@@ -87,17 +88,19 @@ def invalid_response(why: str) -> tuple[Answer, str]:
     return own_answer(502, "LambdaInvalidResponse"), why
 
 
-def judge_lambda_response(payload: bytes, *, multi_value: bool) -> tuple[Answer, str | None]:
+def judge_lambda_response(
+    payload: bytes, *, multi_value: bool, parse: Callable[[bytes], Any] = json.loads
+) -> tuple[Answer, str | None]:
     """The answer that a function's payload stands for, and what is wrong with it if it is invalid.
 
     As AWS documents it, a function must give `statusCode` (an integer), `isBase64Encoded` and `headers`, or
     `multiValueHeaders` instead if the target group says so; it may give `statusDescription` and `body`. `headers` are
-    ignored where multi-value headers are on, and the other way round.
+    ignored where multi-value headers are on, and the other way round. `parse` reads JSON and raises ValueError.
     """
     if len(payload) > RESPONSE_BYTES_MAX:
         return own_answer(502, "LambdaResponseTooLarge"), "the response is larger than 1 MB"
     try:
-        value = json.loads(payload)
+        value = parse(payload)
     except (UnicodeDecodeError, ValueError):
         return invalid_response("the response is not JSON")
     if not isinstance(value, dict):

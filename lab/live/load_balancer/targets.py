@@ -93,7 +93,7 @@ class Targets:
             return _refused(error), str(error)
         if done.function_error is not None:
             return own_answer(502, "LambdaUnhandled"), done.payload.decode("utf-8", "replace")[:500]
-        return judge_lambda_response(done.payload, multi_value=group.multi_value_headers)
+        return judge_lambda_response(done.payload, multi_value=group.multi_value_headers, parse=orjson.loads)
 
     async def forward(
         self, target: Target, group: TargetGroup, method: str, uri: str, headers: list[tuple[str, str]], body: bytes,
