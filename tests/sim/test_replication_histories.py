@@ -62,18 +62,19 @@ def test_a_failing_history_is_made_small() -> None:
 MUTATIONS = {
     "a tombstone lets older puts through": (
         "lab/core/item.py",
-        "if version > item.winner:",
-        "if version > item.winner or item.is_tombstone:",
+        "if version > item.winner:\n        if record.old_digest",
+        "if version > item.winner or item.is_tombstone:\n        if record.old_digest",
     ),
-    "what was read is shipped before it is remembered": (
+    "a checkpoint is kept before what it stands for": (
         "lab/core/replication.py",
-        "        self._store.set_checkpoint(table, region, checkpoint)\n        self._store.commit()\n",
-        "        self._store.set_checkpoint(table, region, checkpoint)\n",
+        "        for record in records:\n            self._on_record(",
+        "        self._store.set_checkpoint(table, region, checkpoint)\n        self._store.commit()\n"
+        "        for record in records:\n            self._on_record(",
     ),
-    "an answer counts for more than what the stream says came later": (
+    "an apply that comes late goes unnoticed": (
         "lab/core/item.py",
-        "if known is not None and known.position >= content.position and known.position != NO_POSITION:",
-        "if False:",
+        "held = _at_position(item.held, region, content)\n",
+        "held = item.held\n",
     ),
 }
 

@@ -1,0 +1,419 @@
+"""What replication relies on in a region's engine. Every engine that the lab has must pass this.
+
+MiniStack runs here as the lab runs it. Another engine that is up is tested as well if `LAB_CONTRACT_ENGINE` has its
+address, as in `LAB_CONTRACT_ENGINE=127.0.0.1:4566`; what needs a restart of it is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from lab.core.topology import Topology, regional_addresses
+from lab.live.http_client import HttpClient, TcpAddress, UnixAddress
+from lab.live.http_server import Response
+from lab.live.topology_file import write_topology
+
+REGION = "us-east-1"
+OTHER = os.environ.get("LAB_CONTRACT_ENGINE")
+ENGINES = ["ministack", *(["other"] if OTHER else [])]
+MARK = "1700000000000.7.eu-west-1"
+
+
+@dataclass
+class Engine:
+    """An engine with a table of its own for the test."""
+
+    client: HttpClient
+    table: str
+    restart: Callable[[], Awaitable[None]] | None
+
+    async def send(self, operation: str, request: dict[str, Any], *headers: tuple[str, str]) -> Response:
+        streams = operation in ("ListStreams", "DescribeStream", "GetShardIterator", "GetRecords")
+        prefix = "DynamoDBStreams_20120810" if streams else "DynamoDB_20120810"
+        scope = (
+            f"AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/dynamodb/aws4_request, SignedHeaders=host, Signature=0"
+        )
+        sent = [("X-Amz-Target", f"{prefix}.{operation}"), ("Authorization", scope), *headers]
+        sent.append(("Content-Type", "application/x-amz-json-1.0"))
+        return await self.client.call("POST", "/", sent, orjson.dumps(request))
+
+    async def ok(self, operation: str, *headers: tuple[str, str], **request: Any) -> tuple[dict[str, Any], Response]:
+        response = await self.send(operation, request, ("x-lab-report", "1"), *headers)
+        assert response.status == 200, response.body
+        return orjson.loads(response.body), response
+
+    async def create(self) -> None:
+        await self.ok(
+            "CreateTable",
+            TableName=self.table,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        )
+
+    async def put(self, key: str, value: str, *headers: tuple[str, str]) -> Response:
+        return (await self.ok("PutItem", *headers, TableName=self.table, Item=item(key, value)))[1]
+
+    async def delete(self, key: str, *headers: tuple[str, str]) -> Response:
+        return (await self.ok("DeleteItem", *headers, TableName=self.table, Key={"id": {"S": key}}))[1]
+
+    async def value(self, key: str) -> str | None:
+        found, _ = await self.ok("GetItem", TableName=self.table, Key={"id": {"S": key}}, ConsistentRead=True)
+        return found["Item"]["v"]["S"] if "Item" in found else None
+
+    async def iterator(self, kind: str = "TRIM_HORIZON", sequence: str | None = None) -> Response:
+        streams, _ = await self.ok("ListStreams", TableName=self.table)
+        where: dict[str, Any] = {"StreamArn": streams["Streams"][0]["StreamArn"], "ShardIteratorType": kind}
+        where["ShardId"] = "shardId-00000000000000000000-00000000"
+        if sequence is not None:
+            where["SequenceNumber"] = sequence
+        return await self.send("GetShardIterator", where, ("x-lab-report", "1"))
+
+    async def records(
+        self, kind: str = "TRIM_HORIZON", sequence: str | None = None, **limit: int
+    ) -> list[dict[str, Any]]:
+        response = await self.iterator(kind, sequence)
+        assert response.status == 200, response.body
+        iterator = orjson.loads(response.body)["ShardIterator"]
+        found: list[dict[str, Any]] = []
+        while True:
+            page, _ = await self.ok("GetRecords", ShardIterator=iterator, **limit)
+            if not page["Records"]:
+                return found
+            found.extend(page["Records"])
+            iterator = page["NextShardIterator"]
+
+
+def item(key: str, value: str) -> dict[str, Any]:
+    return {"id": {"S": key}, "v": {"S": value}}
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def check(kind: str, test: Callable[[Engine], Awaitable[None]]) -> None:
+    """Run a test with a new table on an engine."""
+    table = f"contract-{time.time_ns()}"
+
+    async def on_other() -> None:
+        assert OTHER is not None
+        host, _, port = OTHER.rpartition(":")
+        engine = Engine(HttpClient(TcpAddress(host, int(port))), table, None)
+        await engine.create()
+        try:
+            await test(engine)
+        finally:
+            await engine.ok("DeleteTable", TableName=table)
+            engine.client.close()
+
+    async def on_ministack() -> None:
+        folder = Path(tempfile.mkdtemp(prefix="ct-"))
+        topology = Topology("127.44", regional_addresses("127.44", (REGION,)), (), f"{folder}/state", f"{folder}/run")
+        write_topology(folder / "topology.json", topology)
+        process = start(folder)
+        engine = Engine(HttpClient(UnixAddress(topology.socket_path(f"engine-{REGION}"))), table, None)
+
+        async def restart() -> None:
+            nonlocal process
+            stop(process)
+            process = start(folder)
+
+        engine.restart = restart
+        try:
+            await engine.create()
+            await test(engine)
+        finally:
+            engine.client.close()
+            stop(process)
+            shutil.rmtree(folder)
+
+    asyncio.run(on_ministack() if kind == "ministack" else on_other())
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "lab.engines.ministack", str(folder / "topology.json"), REGION]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd())}
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_records_come_in_the_order_of_the_writes_with_rising_numbers_and_their_times(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        before = now_ms()
+        for n in range(30):
+            await engine.put(f"k{n % 3}", str(n))
+        records = await engine.records()
+        assert [r["dynamodb"]["NewImage"]["v"]["S"] for r in records] == [str(n) for n in range(30)]
+        numbers = [r["dynamodb"]["SequenceNumber"] for r in records]
+        assert all(len(number) == 30 and number.isdigit() for number in numbers)
+        assert numbers == sorted(set(numbers))
+        counters = [int(number[20:]) for number in numbers]
+        assert counters == sorted(set(counters))
+        assert all(before <= int(number[:20]) <= now_ms() for number in numbers)
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_images_are_what_was_and_what_is(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        await engine.put("a", "1")
+        await engine.ok(
+            "UpdateItem",
+            TableName=engine.table,
+            Key={"id": {"S": "a"}},
+            UpdateExpression="SET v = :v, w = :v",
+            ExpressionAttributeValues={":v": {"S": "2"}},
+        )
+        await engine.delete("a")
+        changes = [r["dynamodb"] for r in await engine.records()]
+        second = {**item("a", "2"), "w": {"S": "2"}}
+        assert [c.get("OldImage") for c in changes] == [None, item("a", "1"), second]
+        assert [c.get("NewImage") for c in changes] == [item("a", "1"), second, None]
+        assert all(c["Keys"] == {"id": {"S": "a"}} for c in changes)
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_write_that_changes_nothing_leaves_no_record(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        first = await engine.put("a", "1")
+        assert first.header("x-lab-sequence") is not None
+        for nothing in (await engine.put("a", "1"), await engine.delete("absent")):
+            assert nothing.header("x-lab-sequence") is None
+        assert len(await engine.records()) == 1
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_applies_are_marked_item_by_item_and_other_writes_are_not(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        await engine.put("local", "1")
+        await engine.put("one", "1", ("x-lab-apply", MARK))
+        puts = [{"PutRequest": {"Item": item(key, "2")}} for key in ("b", "one", "c")]
+        requests = [*puts, {"DeleteRequest": {"Key": {"id": {"S": "local"}}}}]
+        marks = " ".join(f"{n}.1.eu-west-1" for n in range(4))
+        await engine.ok("BatchWriteItem", ("x-lab-apply", marks), RequestItems={engine.table: requests})
+        await engine.put("d", "1")
+        found = [(r["dynamodb"]["Keys"]["id"]["S"], r.get("lab")) for r in await engine.records()]
+        assert found == [
+            ("local", None),
+            ("one", MARK),
+            ("b", "0.1.eu-west-1"),
+            ("one", "1.1.eu-west-1"),
+            ("c", "2.1.eu-west-1"),
+            ("local", "3.1.eu-west-1"),
+            ("d", None),
+        ]
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_answers_say_where_in_the_stream_they_stand(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        answers = [await engine.put("a", str(n)) for n in range(3)]
+        sequences = [r["dynamodb"]["SequenceNumber"] for r in await engine.records()]
+        assert [answer.header("x-lab-sequence") for answer in answers] == sequences
+        assert [answer.header("x-lab-position") for answer in answers] == [str(int(s[20:])) for s in sequences]
+        _, read = await engine.ok("GetItem", TableName=engine.table, Key={"id": {"S": "a"}})
+        assert read.header("x-lab-position") == answers[-1].header("x-lab-position")
+        assert len({answer.header("x-lab-boot") for answer in answers}) == 1
+        assert int(str(read.header("x-lab-boot")).partition("-")[0]) <= now_ms()
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_an_apply_is_fenced_by_a_local_write_that_was_not_read(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        await engine.put("a", "seen")
+        (seen,) = [r["dynamodb"]["SequenceNumber"] for r in await engine.records()]
+        await engine.put("a", "unseen")
+        apply = {"TableName": engine.table, "Item": item("a", "apply")}
+        position = str(int(seen[20:]))
+        refused = await engine.send("PutItem", apply, ("x-lab-apply", MARK), ("x-lab-after", f"{seen} {position}"))
+        assert refused.status == 409
+        batch = {"RequestItems": {engine.table: [{"PutRequest": {"Item": item(k, "apply")}} for k in ("b", "a")]}}
+        marks = f"{MARK} {MARK}"
+        refused = await engine.send("BatchWriteItem", batch, ("x-lab-apply", marks), ("x-lab-after", f"{seen} 0"))
+        assert refused.status == 409
+        assert (await engine.value("a"), await engine.value("b")) == ("unseen", None)
+        other = {"TableName": engine.table, "Item": item("other", "apply")}
+        let = await engine.send("PutItem", other, ("x-lab-apply", MARK), ("x-lab-after", f"{seen} {position}"))
+        assert let.status == 200
+        last = (await engine.records())[-1]["dynamodb"]["SequenceNumber"]
+        let = await engine.send("PutItem", apply, ("x-lab-apply", MARK), ("x-lab-after", f"{last} {int(last[20:])}"))
+        assert let.status == 200
+        assert await engine.value("a") == "apply"
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_an_apply_that_comes_after_a_newer_one_is_fenced(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        await engine.put("a", "1")
+        (seen,) = [r["dynamodb"]["SequenceNumber"] for r in await engine.records()]
+        newer = await engine.put("a", "newer", ("x-lab-apply", MARK), ("x-lab-after", f"{seen} {int(seen[20:])}"))
+        late = {"TableName": engine.table, "Item": item("a", "late")}
+        fence = ("x-lab-after", f"{seen} {int(seen[20:])}")
+        assert (await engine.send("PutItem", late, ("x-lab-apply", MARK), fence)).status == 409
+        fence = ("x-lab-after", f"{seen} {newer.header('x-lab-position')}")
+        assert (await engine.send("PutItem", late, ("x-lab-apply", MARK), fence)).status == 200
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_reading_goes_on_after_a_sequence_number_page_by_page(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        for n in range(25):
+            await engine.put(f"k{n}", str(n))
+        records = await engine.records(Limit=4)
+        assert len(records) == 25
+        middle = records[10]["dynamodb"]["SequenceNumber"]
+        assert await engine.records("AFTER_SEQUENCE_NUMBER", middle) == records[11:]
+        assert await engine.records("AFTER_SEQUENCE_NUMBER", records[-1]["dynamodb"]["SequenceNumber"]) == []
+        refused = await engine.iterator("AFTER_SEQUENCE_NUMBER", f"{1:020d}{1:010d}")
+        assert refused.status == 400
+        assert b"TrimmedDataAccessException" in refused.body
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_large_images_come_in_pages_of_a_megabyte(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        for n in range(12):
+            await engine.put(f"k{n}", str(n % 10) * 200_000)
+        assert len(await engine.records()) == 12
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_cancelled_transaction_leaves_nothing_behind(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        await engine.put("a", "1")
+        condition = {"ConditionExpression": "attribute_not_exists(id)"}
+        items = [
+            {"Put": {"TableName": engine.table, "Item": item("b", "1")}},
+            {"Put": {"TableName": engine.table, "Item": item("a", "2"), **condition}},
+        ]
+        assert (await engine.send("TransactWriteItems", {"TransactItems": items})).status == 400
+        assert len(await engine.records()) == 1
+        await engine.ok("TransactWriteItems", TransactItems=items[:1])
+        assert len(await engine.records()) == 2
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_the_last_record_of_an_item_is_what_the_table_has_however_many_write(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        async def write(writer: int) -> None:
+            for n in range(20):
+                await engine.put("hot", f"{writer} {n}")
+
+        await asyncio.gather(*(write(writer) for writer in range(8)))
+        records = await engine.records()
+        assert len(records) == 160
+        assert records[-1]["dynamodb"]["NewImage"]["v"]["S"] == await engine.value("hot")
+        for earlier, later in pairwise(records):
+            assert later["dynamodb"]["OldImage"] == earlier["dynamodb"]["NewImage"]
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_scan_in_pages_finds_every_item_once(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        keys = {f"k{n}" for n in range(60)}
+        for key in sorted(keys):
+            await engine.put(key, "1")
+        found: list[str] = []
+        start: dict[str, Any] = {}
+        while True:
+            page, _ = await engine.ok("Scan", TableName=engine.table, Limit=7, ConsistentRead=True, **start)
+            found.extend(entry["id"]["S"] for entry in page["Items"])
+            if "LastEvaluatedKey" not in page:
+                break
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        assert len(found) == 60
+        assert set(found) == keys
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_restarted_engine_says_so_and_does_not_go_on_where_it_was(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        if engine.restart is None:
+            pytest.skip("this engine is not ours to restart")
+        first = await engine.put("a", "1")
+        (record,) = await engine.records()
+        await engine.restart()
+        response = await engine.send("ListTables", {}, ("x-lab-report", "1"))
+        assert orjson.loads(response.body) == {"TableNames": []}
+        assert response.header("x-lab-boot") != first.header("x-lab-boot")
+        await engine.create()
+        refused = await engine.iterator("AFTER_SEQUENCE_NUMBER", record["dynamodb"]["SequenceNumber"])
+        assert b"TrimmedDataAccessException" in refused.body
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_every_access_key_is_of_the_one_account(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        scope = f"AWS4-HMAC-SHA256 Credential=123456789012/20260101/{REGION}/dynamodb/aws4_request, Signature=0"
+        target = ("X-Amz-Target", "DynamoDB_20120810.DescribeTable")
+        body = orjson.dumps({"TableName": engine.table})
+        response = await engine.client.call("POST", "/", [target, ("Authorization", scope)], body)
+        assert response.status == 200
+        assert orjson.loads(response.body)["Table"]["TableArn"].split(":")[4] == "000000000000"
+
+    check(kind, test)
+
+
+def test_ministacks_admin_paths_are_closed_and_expired_items_are_left_to_the_lab() -> None:
+    async def test(engine: Engine) -> None:
+        for path in ("/_ministack/reset", "/_localstack/health", "/health", "/_aws/execute-api/x"):
+            assert (await engine.client.call("POST", path)).status == 403
+        setting = {"Enabled": True, "AttributeName": "expires"}
+        await engine.ok("UpdateTimeToLive", TableName=engine.table, TimeToLiveSpecification=setting)
+        found, _ = await engine.ok("DescribeTimeToLive", TableName=engine.table)
+        assert found["TimeToLiveDescription"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
+
+    check("ministack", test)
