@@ -39,6 +39,11 @@ class Lab:
         self._regions = {code: RegionHandle(self, code) for code in running.topology.region_codes}
 
     @property
+    def running(self) -> RunningLab:
+        """The lab as the command line reaches it."""
+        return self._running
+
+    @property
     def topology(self) -> Topology:
         return self._running.topology
 

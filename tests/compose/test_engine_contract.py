@@ -1,0 +1,176 @@
+"""What the lab asks of an engine in a container, the same of each.
+
+One set of regions for all tests of an engine; each test has tables and functions of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab.testing import RegionContainers
+
+pytestmark = pytest.mark.docker
+ROLE = "arn:aws:iam::000000000000:role/contract"
+EAST, WEST = "us-east-1", "us-west-2"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module", params=["localstack", "ministack"])
+def regions(request: pytest.FixtureRequest) -> Iterator[RegionContainers]:
+    with RegionContainers(engine=request.param) as containers:
+        yield containers
+
+
+@pytest.fixture
+def table(regions: RegionContainers) -> str:
+    """A global table of its own for each test."""
+    name = f"contract-{next(_numbers)}"
+    dynamodb = regions.client("dynamodb", EAST)
+    dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    dynamodb.update_table(TableName=name, ReplicaUpdates=[{"Create": {"RegionName": WEST}}])
+    regions.lab.eventually(lambda: _replica_active(dynamodb, name), within_s=60)
+    return name
+
+
+def _replica_active(dynamodb: Any, name: str) -> bool:
+    described = dynamodb.describe_table(TableName=name)["Table"]
+    return [r["ReplicaStatus"] for r in described.get("Replicas", ())] == ["ACTIVE"]
+
+
+def item(regions: RegionContainers, region: str, table: str, key: str) -> dict[str, Any] | None:
+    found = regions.client("dynamodb", region).get_item(TableName=table, Key={"id": {"S": key}}, ConsistentRead=True)
+    value: dict[str, Any] | None = found.get("Item")
+    return value
+
+
+def test_a_write_arrives_in_the_other_region_each_way(regions: RegionContainers, table: str) -> None:
+    for source, target in ((EAST, WEST), (WEST, EAST)):
+        wanted = {"id": {"S": source}, "n": {"N": "1"}, "b": {"B": b"\x00\xff"}, "s": {"SS": ["x", "y"]}}
+        regions.client("dynamodb", source).put_item(TableName=table, Item=wanted)
+        found = regions.lab.eventually(lambda s=source, t=target: item(regions, t, table, s), within_s=20)
+        assert found["n"] == {"N": "1"} and found["b"] == {"B": b"\x00\xff"} and sorted(found["s"]["SS"]) == ["x", "y"]
+
+
+def test_every_kind_of_write_is_replicated(regions: RegionContainers, table: str) -> None:
+    dynamodb = regions.client("dynamodb", EAST)
+    dynamodb.put_item(TableName=table, Item={"id": {"S": "deleted"}})
+    dynamodb.delete_item(TableName=table, Key={"id": {"S": "deleted"}})
+    dynamodb.update_item(
+        TableName=table,
+        Key={"id": {"S": "updated"}},
+        UpdateExpression="SET a = :a",
+        ExpressionAttributeValues={":a": {"N": "2"}},
+    )
+    dynamodb.batch_write_item(
+        RequestItems={table: [{"PutRequest": {"Item": {"id": {"S": f"batch-{n}"}}}} for n in range(25)]}
+    )
+    dynamodb.transact_write_items(TransactItems=[{"Put": {"TableName": table, "Item": {"id": {"S": "transacted"}}}}])
+    regions.lab.converged(table)
+    scanned = regions.client("dynamodb", WEST).scan(TableName=table, ConsistentRead=True)["Items"]
+    assert {entry["id"]["S"] for entry in scanned} == {"updated", "transacted", *(f"batch-{n}" for n in range(25))}
+
+
+def test_the_later_of_two_writes_wins_in_both_regions(regions: RegionContainers, table: str) -> None:
+    regions.lab.cut(EAST, WEST)
+    try:
+        for region in (EAST, WEST):
+            regions.client("dynamodb", region).put_item(
+                TableName=table, Item={"id": {"S": "contended"}, "from": {"S": region}}
+            )
+    finally:
+        regions.lab.heal()
+    regions.lab.converged(table)
+    for region in (EAST, WEST):
+        found = item(regions, region, table, "contended")
+        assert found is not None and found["from"] == {"S": WEST}
+
+
+def make_function(regions: RegionContainers, name: str, source: str, **settings: Any) -> Any:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as package:
+        package.writestr("app.py", source)
+    functions = regions.client("lambda", EAST)
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=ROLE,
+        Handler="app.handler",
+        Code={"ZipFile": buffer.getvalue()},
+        **settings,
+    )
+    return functions
+
+
+def test_a_function_runs_finds_its_region_and_logs(regions: RegionContainers) -> None:
+    source = (
+        "import os\n"
+        "def handler(event, context):\n"
+        "    print('a line of the handler')\n"
+        "    return {'event': event, 'region': os.environ['AWS_REGION'], 'name': context.function_name,\n"
+        "            'leaked': sorted(k for k in os.environ if k.startswith('LAB_'))}\n"
+    )
+    name = f"tells{next(_numbers)}"
+    functions = make_function(regions, name, source)
+    answer = functions.invoke(FunctionName=name, Payload=b'{"a": 1}', LogType="Tail")
+    payload = json.loads(answer["Payload"].read())
+    assert payload == {"event": {"a": 1}, "region": EAST, "name": name, "leaked": []}
+    assert "FunctionError" not in answer
+
+
+def test_an_exception_and_a_timeout_are_told_as_on_aws(regions: RegionContainers) -> None:
+    name = f"raises{next(_numbers)}"
+    functions = make_function(regions, name, "def handler(event, context):\n    raise ValueError('wrong')\n")
+    answer = functions.invoke(FunctionName=name)
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.loads(answer["Payload"].read())["errorType"] == "ValueError"
+    slow = f"slow{next(_numbers)}"
+    make_function(regions, slow, "import time\ndef handler(event, context):\n    time.sleep(30)\n", Timeout=1)
+    began = time.monotonic()
+    answer = functions.invoke(FunctionName=slow)
+    assert time.monotonic() - began < 8
+    assert "timed out" in json.loads(answer["Payload"].read())["errorMessage"].lower()
+
+
+def test_an_api_reaches_its_function_from_a_place(regions: RegionContainers) -> None:
+    answer = regions.lab.place("dublin").get("http://api.lab.test/health")
+    assert (answer.status, answer.region) == (200, EAST)
+    assert regions.lab.place("tokyo").get("http://api.lab.test/health").region == WEST
+
+
+def test_a_region_outside_the_lab_is_refused(regions: RegionContainers) -> None:
+    from lab.testing.region import make_client
+
+    elsewhere = make_client("dynamodb", "ap-south-1", regions.lab.region(EAST).endpoint_url)
+    with pytest.raises(elsewhere.exceptions.ClientError, match="not in this lab"):
+        elsewhere.list_tables()
+
+
+def test_a_region_that_was_killed_comes_back_with_its_tables_and_functions(
+    regions: RegionContainers, table: str
+) -> None:
+    from lab.compose.docker_faults import break_region
+    from lab.compose.host import ComposeLab
+
+    regions.client("dynamodb", EAST).put_item(TableName=table, Item={"id": {"S": "kept"}})
+    regions.lab.converged(table)
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    break_region(running.project, EAST, "kill")
+    assert running.mend_containers()
+    regions.lab.eventually(lambda: item(regions, EAST, table, "kept"), within_s=60)
+    answer = regions.lab.eventually(lambda: regions.lab.place("dublin").get("http://api.lab.test/health"), within_s=60)
+    assert answer.status == 200

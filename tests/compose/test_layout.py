@@ -1,0 +1,86 @@
+"""docker-compose.yml and `lab.compose.layout` say the same, and what the file must never say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lab.compose.layout import CLIENTS, REGIONS, THIRD_REGION, topology_of
+from lab.errors import UserError
+
+FILE = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
+
+
+def service(name: str) -> str:
+    """The lines of one service."""
+    found = re.search(rf"^  {name}:\n((?:    .*\n|\n)+)", FILE, re.MULTILINE)
+    assert found is not None, name
+    return found[1]
+
+
+def address(name: str) -> str:
+    found = re.search(r"\$\{LAB_BACKBONE:-10\.77\}([.\d]+)\"", service(name))
+    assert found is not None, name
+    return "10.77" + found[1]
+
+
+def test_every_part_has_the_address_that_the_topology_names() -> None:
+    topology = topology_of({}, third=True)
+    assert topology.region_codes == (*REGIONS, THIRD_REGION)
+    for region in topology.regions:
+        assert address(f"front-{region.code}") == region.address
+    for part in ("control", "replicator", "resolver"):
+        found = topology.part_address(part)
+        assert found is not None and address(part) == found.host
+    assert topology.global_address == address("control")
+    assert topology.dns_address == address("resolver")
+
+
+def test_every_client_stands_in_the_subnet_of_its_place() -> None:
+    topology = topology_of({})
+    for place in CLIENTS:
+        assert address(f"client-{place}") == topology.place(place).client_address
+
+
+def test_ports_are_published_on_loopback_alone_and_never_an_engines() -> None:
+    ports = re.findall(r'"([^"]*:\d+(?:/\w+)?)"', "\n".join(re.findall(r"ports: \[(.*)\]", FILE)))
+    assert ports and all(port.startswith("127.0.0.1:") for port in ports)
+    for code in (*REGIONS, THIRD_REGION):
+        assert "ports:" not in service(code)
+        assert "backbone" not in service(code)
+
+
+def test_no_container_gets_the_docker_socket() -> None:
+    assert "docker.sock" not in FILE
+    assert "privileged" not in FILE.replace("no-new-privileges", "")
+
+
+def test_no_image_is_latest_of_somebody_else() -> None:
+    assert "${LOCALSTACK_TAG:-4.14.0}" in FILE
+    assert not re.search(r"localstack/localstack:latest", FILE)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"LAB_REGIONS": "us-east-1,mars-north-1"}, ["LAB_REGIONS", "mars-north-1", "us-west-2"]),
+        ({"LAB_REGIONS": "us-east-1,eu-west-1"}, ["eu-west-1", "docker-compose.yml", "services"]),
+        ({"LAB_ENGINE": "dynalite"}, ["LAB_ENGINE", "localstack", "ministack", "dynalite"]),
+        ({"LAB_SPEED": "fast"}, ["LAB_SPEED", "fast"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(environment: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(UserError) as refused:
+        topology_of(environment)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_a_front_reaches_its_own_engine_and_others_through_their_fronts() -> None:
+    own = topology_of({}, own_engine="us-east-1")
+    assert (own.part_address("engine-us-east-1"), own.part_address("engine-us-west-2")) != (None, None)
+    direct, relayed = own.part_address("engine-us-east-1"), own.part_address("engine-us-west-2")
+    assert direct is not None and (direct.host, direct.port) == ("us-east-1", 4566)
+    assert relayed is not None and relayed.host == own.region("us-west-2").address

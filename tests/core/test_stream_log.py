@@ -1,0 +1,70 @@
+"""The log of an engine's changes: order, reading on, what was dropped, fences."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.core.stream_log import LoggedRecord, StreamLog, Trimmed
+
+
+def log_with(*writes: tuple[str, str | None], records_max: int = 100) -> tuple[StreamLog, list[str]]:
+    """A log of one table with writes as (key, mark), and their sequence numbers."""
+    log, sequences = StreamLog(records_max), []
+    for key, mark in writes:
+        sequence = log.next_sequence(1000)
+        log.append("t", LoggedRecord(sequence, key, mark, b"{}"))
+        sequences.append(sequence)
+    return log, sequences
+
+
+def test_sequence_numbers_grow_when_the_clock_goes_back() -> None:
+    log = StreamLog()
+    first, second = log.next_sequence(2000), log.next_sequence(1000)
+    assert first < second
+    assert second[:20] == first[:20]
+    assert (len(first), int(second[20:])) == (30, 2)
+
+
+def test_a_reader_goes_on_where_it_was() -> None:
+    log, sequences = log_with(("a", None), ("b", None), ("c", None))
+    records, following = log.read("t", log.oldest("t"), 2)
+    assert [record.key for record in records] == ["a", "b"]
+    assert [record.key for record in log.read("t", following)[0]] == ["c"]
+    assert log.after("t", sequences[1]) == following
+
+
+def test_a_reader_at_the_end_gets_nothing_and_stays_there() -> None:
+    log, sequences = log_with(("a", None))
+    end = log.after("t", sequences[0])
+    assert log.read("t", end) == ([], end)
+    assert log.read("unknown", 0) == ([], 0)
+
+
+def test_records_that_were_dropped_are_not_passed_over_in_silence() -> None:
+    log, sequences = log_with(("a", None), ("b", None), ("c", None), records_max=2)
+    with pytest.raises(Trimmed):
+        log.read("t", 0)
+    with pytest.raises(Trimmed):
+        log.after("t", "0")
+    assert [record.key for record in log.read("t", log.after("t", sequences[1]))[0]] == ["c"]
+    assert [record.key for record in log.read("t", log.oldest("t"))[0]] == ["b", "c"]
+
+
+def test_a_local_write_that_was_not_read_fences_its_key_alone() -> None:
+    log, sequences = log_with(("a", None), ("b", None))
+    assert log.is_fenced("t", ["b"], sequences[0], 9)
+    assert not log.is_fenced("t", ["a"], sequences[0], 9)
+    assert not log.is_fenced("t", ["b"], sequences[1], 9)
+
+
+def test_an_apply_beyond_the_last_known_one_fences() -> None:
+    log, sequences = log_with(("a", None), ("a", "mark"))
+    assert log.is_fenced("t", ["a"], sequences[0], 1)
+    assert not log.is_fenced("t", ["a"], sequences[0], 2)
+
+
+def test_a_deleted_table_has_no_records() -> None:
+    log, _ = log_with(("a", None))
+    log.forget("t")
+    assert log.read("t", 0) == ([], 0)
+    assert not log.is_fenced("t", ["a"], "0", 0)
