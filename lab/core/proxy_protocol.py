@@ -26,6 +26,9 @@ class Preface:
     target: tuple[str, int] | None = None
 
 
+NO_PREFACE = Preface(0)
+
+
 class MalformedPreface(ValueError):
     """The bytes begin like a PROXY preface and are not one."""
 
@@ -38,7 +41,7 @@ def parse(data: bytes) -> Preface | None:
         return _parse_v1(data)
     if data and (SIGNATURE_V2.startswith(data[:12]) or PREFIX_V1.startswith(data[:6])):
         return None
-    return Preface(0) if data else None
+    return NO_PREFACE if data else None
 
 
 def _parse_v1(data: bytes) -> Preface | None:

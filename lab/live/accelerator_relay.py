@@ -159,10 +159,14 @@ class _Connection:
             self.close(reset=True)
             return
         self.connecting = True
-        endpoint.pending = route.preface
-        if data:
-            self._pass_on(client, data)
-        if endpoint.events == 0 and not self.closed:
+        if client.line is not None:
+            endpoint.pending = route.preface
+            if data:
+                self._pass_on(client, data)
+        else:
+            route.tally.bytes_in += len(data)
+            endpoint.pending = route.preface + data
+        if not self.closed:
             self._flush(endpoint)  # even with nothing to send, whether the connection comes about is to be learnt
 
     def _copy(self, side: _Side) -> None:
@@ -178,7 +182,6 @@ class _Connection:
             return
         if count == 0:
             side.ended = True
-            self._watch(side)
             self._pass_on(side, b"")
             return
         if side is self.client:

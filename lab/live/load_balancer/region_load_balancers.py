@@ -80,6 +80,7 @@ class RegionLoadBalancers:
         self._ports: dict[Key, ListeningPort] = {}
         self._sites: dict[Key, _Site] = {}
         self._groups: dict[str, TargetGroup] = {}
+        self._balancers: dict[str, LoadBalancer] = {}
         self._problems: dict[Key, str] = {}
         self._watchers: list[Callable[[], None]] = []
         self._verdicts: dict[str, bool | None] = {}
@@ -140,6 +141,7 @@ class RegionLoadBalancers:
         self._faults = self._store.get(FaultSet)
         self._condition = self._faults.region_condition(self.region)
         self._groups = {group.arn: group for group in published.target_groups}
+        self._balancers = {balancer.arn: balancer for balancer in published.of_region(self.region)}
         zones, accelerators = self._store.get(Zones), self._store.get(Accelerators)
         self._sites = {
             (balancer.address, self._topology.listening_port(listener.port)): _Site(
@@ -319,8 +321,7 @@ class RegionLoadBalancers:
 
     def balancer(self, arn: str) -> LoadBalancer | None:
         """The load balancer with this ARN, if it is in this region."""
-        balancers = self._store.get(LoadBalancers).of_region(self.region)
-        return next((balancer for balancer in balancers if balancer.arn == arn), None)
+        return self._balancers.get(arn)
 
     def verdict(self, arn: str) -> bool | None:
         """Whether a load balancer is healthy to Route 53 and Global Accelerator; None while that is not known.
