@@ -3,8 +3,8 @@
 The calls are those of `lab.engines.ministack_app`: `x-lab-apply`, `x-lab-after` and `x-lab-report` on the way in,
 `x-lab-boot`, `x-lab-position` and `x-lab-sequence` on the way out. LocalStack's own streams go through a Kinesis
 emulation and know whole seconds only, so the changes are taken where LocalStack makes their records. The writes of one
-table follow one another: what a write finds, what it leaves and its record are one step. Without a record stay, as in
-LocalStack's streams, ExecuteTransaction and BatchExecuteStatement: fronts refuse them.
+table follow one another: what a write finds, what it leaves and its record are one step. LocalStack makes no records
+for ExecuteTransaction and BatchExecuteStatement, so their writes would never be replicated: they are refused.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ WRITES = frozenset(
         "UpdateItem",
     }
 )
+UNRECORDED = frozenset({"BatchExecuteStatement", "ExecuteTransaction"})
 STREAMS = {"ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"}
 STREAMS_TARGET = "DynamoDBStreams_20120810."
 TARGET = "DynamoDB_20120810."
@@ -76,6 +77,11 @@ class DynamoDbChanges:
         call = _Call("x-lab-report" in headers or "x-lab-apply" in headers)
         if call.lab and operation in STREAMS:
             self._answer_stream(chain, operation, context.request, response)
+            return
+        if operation in UNRECORDED and not context.is_internal_call:
+            message = f"{operation} is not served by regions on LocalStack: its writes would not be replicated"
+            body = {"__type": "com.amazon.coral.service#UnknownOperationException", "message": message}
+            self._respond(chain, response, 400, body)
             return
         self._current.call = context.lab_call = call
         if operation in WRITES:
