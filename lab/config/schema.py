@@ -114,6 +114,22 @@ class RoundTripModel(Model):
     round_trip_ms: float = Field(ge=0, le=60_000)
 
 
+class PairLagModel(Model):
+    """`[[replication.lags]]`: a lag set by hand."""
+
+    source: str
+    target: str
+    lag_ms: float = Field(ge=0, le=600_000)
+
+
+class ReplicationModel(Model):
+    """`[replication]`: how long replicated writes are on their way."""
+
+    distance: bool = False
+    jitter: float = Field(default=0.2, ge=0, le=10)
+    lags: list[PairLagModel] = []
+
+
 class AcceleratorModel(Model):
     """`[accelerator]`: how accelerators behave that AWS gives no setting for."""
 
@@ -161,6 +177,8 @@ class LabModel(Model):
     ports: PortsModel = PortsModel()
     places: list[PlaceModel] = []
     round_trips: list[RoundTripModel] = []
+    replication: ReplicationModel = ReplicationModel()
+    legacy_global_tables: bool = False
     accelerator: AcceleratorModel = AcceleratorModel()
     functions: list[FunctionModel] | None = None
     tables: list[TableModel] | None = None

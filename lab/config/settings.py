@@ -9,10 +9,11 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.core.deployment import DeploymentPlan, FunctionPlan, HealthCheckPlan, TablePlan, feedback_plan
+from lab.core.replication_lag import ReplicationLag
 from lab.core.topology import DOMAIN, Place, RoundTrip, Topology, regional_addresses
 from lab.errors import UserError
 
@@ -47,6 +48,8 @@ class Settings:
     ports: Ports = Ports()
     places: tuple[Place, ...] = ()
     round_trips: tuple[RoundTrip, ...] = ()
+    replication: ReplicationLag = field(default_factory=ReplicationLag)
+    legacy_global_tables: bool = False
     accelerator_delay_ms: int = 30_000
     accelerator_latency: bool = False
     functions: tuple[FunctionPlan, ...] | None = None
@@ -156,6 +159,8 @@ def make_topology(settings: Settings, *, run_dir: str) -> Topology:
         control_port=settings.ports.control,
         domain=settings.domain,
         round_trips=settings.round_trips,
+        replication=settings.replication,
+        legacy_global_tables=settings.legacy_global_tables,
         accelerator_delay_ms=settings.accelerator_delay_ms,
         accelerator_latency=settings.accelerator_latency,
     )

@@ -16,6 +16,7 @@ from lab.config import lines, schema
 from lab.config.settings import Ports, Settings, suggestion
 from lab.core.deployment import FunctionPlan, HealthCheckPlan, TablePlan
 from lab.core.geography import Coordinates
+from lab.core.replication_lag import PairLag, ReplicationLag
 from lab.core.table import KeyAttribute
 from lab.core.topology import Place, RoundTrip
 from lab.data import geography, places
@@ -92,6 +93,8 @@ def _keys_at(location: tuple[str | int, ...]) -> Iterable[str]:
         "ports": schema.PortsModel,
         "places": schema.PlaceModel,
         "round_trips": schema.RoundTripModel,
+        "replication": schema.ReplicationModel,
+        "lags": schema.PairLagModel,
         "accelerator": schema.AcceleratorModel,
         "functions": schema.FunctionModel,
         "tables": schema.TableModel,
@@ -119,6 +122,8 @@ def _settings(model: schema.LabModel, source: _Source) -> Settings:
         ports=_ports(model.ports, source),
         places=all_places,
         round_trips=tuple(RoundTrip(r.source, r.target, r.round_trip_ms) for r in model.round_trips),
+        replication=_replication(model.replication, model.regions, source),
+        legacy_global_tables=model.legacy_global_tables,
         accelerator_delay_ms=round(model.accelerator.delay_s * 1000),
         accelerator_latency=model.accelerator.latency,
         functions=functions,
@@ -134,6 +139,17 @@ def _settings(model: schema.LabModel, source: _Source) -> Settings:
             model.health_check.path, model.health_check.request_interval_s, model.health_check.failure_threshold
         ),
     )
+
+
+def _replication(model: schema.ReplicationModel, regions: list[str], source: _Source) -> ReplicationLag:
+    for number, lag in enumerate(model.lags):
+        for end in ("source", "target"):
+            code = getattr(lag, end)
+            if code not in regions:
+                message = f"no region {code!r} in this lab: {suggestion(code, regions)}"
+                raise source.error(message, ("replication", "lags", number, end))
+    pairs = tuple(PairLag(lag.source, lag.target, lag.lag_ms) for lag in model.lags)
+    return ReplicationLag(model.distance, model.jitter, pairs)
 
 
 def _ports(model: schema.PortsModel, source: _Source) -> Ports:

@@ -102,6 +102,7 @@ class Control:
             changed=self._marks("tables"),
             now_ms=now_ms,
             log=context.log,
+            legacy=topology.legacy_global_tables,
         )
         self._faults = Faults(
             faults,

@@ -7,10 +7,11 @@ lab runs.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lab.core.geography import Coordinates
+from lab.core.replication_lag import ReplicationLag
 
 ACCOUNT_ID = "000000000000"
 DOMAIN = "lab.test"
@@ -79,8 +80,9 @@ class Topology:
 
     `block` is the first two numbers of its loopback addresses ("127.10"). `speed` divides every wait. `state_dir` and
     `run_dir` are absolute folders: the first holds logs and what outlives a part, the second (mode 0700, a short path)
-    the Unix sockets. `seed` is the root of every named random. `accelerator_delay_ms` (0 to 30000) is how long an
-    accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add the latency of the
+    the Unix sockets. `seed` is the root of every named random. `replication` is how long replicated writes are on their
+    way; `legacy_global_tables` turns on DynamoDB's global tables of version 2017.11.29. `accelerator_delay_ms` (0 to
+    30000) is how long an accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add the latency of the
     way from a client's place to its edge location and on to the region.
 
     The rest is for regions in containers: `parts` says where each part listens (none: all are on this machine, behind
@@ -103,6 +105,8 @@ class Topology:
     control_port: int = 8000
     domain: str = DOMAIN
     round_trips: tuple[RoundTrip, ...] = ()
+    replication: ReplicationLag = field(default_factory=ReplicationLag)
+    legacy_global_tables: bool = False
     accelerator_delay_ms: int = 30_000
     accelerator_latency: bool = False
     engine: EngineKind = "ministack"

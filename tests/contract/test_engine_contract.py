@@ -132,6 +132,7 @@ def check(kind: str, test: Callable[[Engine], Awaitable[None]]) -> None:
 
         async def restart() -> None:
             nonlocal process
+            engine.client.close()
             stop(process)
             process = start(folder)
 

@@ -34,7 +34,7 @@ Item = dict[str, dict[str, Any]]
 class ReplicatorLab:
     """`async with ReplicatorLab("us-east-1", "eu-west-1") as lab`: engines, a replicator, and an edge with journals."""
 
-    def __init__(self, *regions: str) -> None:
+    def __init__(self, *regions: str, **settings: Any) -> None:
         self.regions = regions
         self.folder = Path(tempfile.mkdtemp(prefix="rl-"))
         self.topology = Topology(
@@ -43,6 +43,7 @@ class ReplicatorLab:
             places=(),
             state_dir=str(self.folder / "state"),
             run_dir=str(self.folder / "run"),
+            **settings,
         )
         self.processes: dict[str, subprocess.Popen[str]] = {}
         self.tables = Tables()

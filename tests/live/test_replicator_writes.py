@@ -1,11 +1,13 @@
 """Writes between living regions: what arrives, what wins, what is not repeated."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from replicator_lab import ReplicatorLab, eventually
 
 from lab.core.faults import Fault
+from lab.core.replication_lag import PairLag, ReplicationLag
 
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 TABLE = "things"
@@ -108,3 +110,19 @@ async def test_hot_keys_written_on_both_sides_converge(lab: ReplicatorLab) -> No
 
     await asyncio.gather(write(EAST), write(WEST))
     assert len(await lab.agree(TABLE)) == 5
+
+
+def test_a_lag_of_a_pair_holds_back_that_pair_alone() -> None:
+    async def test() -> None:
+        lag = ReplicationLag(jitter=0, pairs=(PairLag(EAST, WEST, 400),))
+        async with ReplicatorLab(EAST, WEST, EU, replication=lag) as lab:
+            await lab.create_global(TABLE)
+            await lab.agree(TABLE)
+            start = time.monotonic()
+            await lab.put(EAST, TABLE, "a", "1")
+            await eventually(lambda: lab.value(EU, TABLE, "a"))
+            assert await lab.value(WEST, TABLE, "a") is None
+            await eventually(lambda: lab.value(WEST, TABLE, "a"))
+            assert time.monotonic() - start >= 0.4
+
+    asyncio.run(test())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import random
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from lab.core.faults import FaultSet
 from lab.core.replication import Replication
 from lab.core.replication_work import Acknowledged
 from lab.core.table import KeyAttribute, Tables
+from lab.data import geography
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Request, Response, json_response
@@ -48,7 +50,8 @@ class Replicator:
         topology = context.topology
         self._store = SqliteStore(Path(topology.state_dir) / "replicator.sqlite")
         self._lags: dict[tuple[str, str], deque[int]] = {}
-        self._core = Replication(self._store, on_lag=self._on_lag)
+        self._chance = random.Random(f"{topology.seed}:replication")
+        self._core = Replication(self._store, lag_ms=self._lag_ms, on_lag=self._on_lag)
         self._engines = {code: Engine(code, part_address(topology, f"engine-{code}")) for code in topology.region_codes}
         self._fronts = {
             code: HttpClient(part_address(topology, topology.front_part(code)), connect_timeout_s=1.0)
@@ -293,6 +296,14 @@ class Replicator:
             self._context.log(f"replicator: {error!r}")
             asyncio.get_running_loop().call_exception_handler({"message": "a task failed", "exception": error})
             self._context.stop()
+
+    def _lag_ms(self, source: str, target: str) -> int:
+        """How long a write is on its way, in real milliseconds."""
+        lag = self._context.topology.replication
+        if not lag.distance and not lag.pairs:
+            return 0
+        lab_ms = lag.lag_ms(source, target, geography().between_regions_ms, self._chance)
+        return round(self._context.clock.wait_s(lab_ms) * 1000)
 
     def _on_lag(self, table: str, source: str, target: str, ms: int) -> None:
         self._lags.setdefault((source, target), deque(maxlen=LAG_SAMPLES)).append(ms)
