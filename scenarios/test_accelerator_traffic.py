@@ -5,6 +5,10 @@ The clients only know the two static addresses. Nothing here touches DNS.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from accelerated_items import (
     ANYCAST,
@@ -122,3 +126,14 @@ def test_sticky_clients_stay_where_they_are(lab: Lab, items: Items) -> None:
             calls = [call(lab, place, ANYCAST, "/get/one", address) for _ in range(10)]
             assert failed(calls) == []
             assert len({one.region for one in calls}) == 1
+
+
+def test_the_command_line_tells_where_a_place_would_go_and_why(lab: Lab, items: Items) -> None:
+    east, west = (region.code for region in lab.regions)
+    items.dial(east, 0.0)
+    folder = Path(lab.topology.state_dir).parent
+    command = [sys.executable, "-m", "lab.cli", "-C", str(folder), "accelerator", "status", "--from", "dublin"]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    assert " and ".join(items.addresses) in shown
+    assert f"from dublin (edge in eu-west-1): to {west} by overflow" in shown
+    assert f"{east}: turned away by its dial of 0 %" in shown
