@@ -40,10 +40,20 @@ from lab.control.identity import IdentityPlane
 from lab.control.moto_services import MotoServices
 from lab.control.publisher import Publisher
 from lab.control.record_file import RecordFile
+from lab.control.route53.cidr_collections import CidrCollectionsPlane
+from lab.control.route53.delegation_sets import DelegationSetsPlane
+from lab.control.route53.dns_answer import DnsAnswerPlane, resolver_near
+from lab.control.route53.geo_locations import GeoLocationsPlane
 from lab.control.route53.health_checks import HealthChecksPlane
-from lab.control.route53.records import Route53Records
+from lab.control.route53.policy_instances import PolicyInstancesPlane
+from lab.control.route53.records_file import Route53File
+from lab.control.route53.recovery_cluster import RecoveryClusterPlane
+from lab.control.route53.recovery_config import RecoveryConfigPlane
+from lab.control.route53.recovery_state import RecoveryRecords, RecoveryState
 from lab.control.route53.state import Route53State
-from lab.control.route53.zones import TagsPlane, ZonesPlane
+from lab.control.route53.tags import TagsPlane
+from lab.control.route53.traffic_policies import TrafficPoliciesPlane
+from lab.control.route53.zones import ZonesPlane
 from lab.control.service_model import service_model
 from lab.control.status import ask, lab_status
 from lab.control.tables import TableRecords, TablesPlane
@@ -55,6 +65,7 @@ from lab.core.function import Functions
 from lab.core.history import Event
 from lab.core.load_balancer import LoadBalancers
 from lab.core.topology import Topology
+from lab.data import geography
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import HttpServer, Request, Response, json_response
@@ -77,7 +88,12 @@ class Control:
         clients = {name: HttpClient(part_address(topology, name)) for name in _asked(topology)}
         self._clients = clients
         self.history = HistoryLog(folder / "history.jsonl", context.log)
-        self._route53 = Route53State(RecordFile(folder / "route53.json", Route53Records), self._zones_changed)
+        self._recovery = RecoveryState(
+            RecordFile(folder / "recovery.json", RecoveryRecords), self._marks("health_checks")
+        )
+        self._route53 = Route53State(
+            Route53File(folder / "route53.json"), lambda: self._publisher, self._recovery.routing_controls
+        )
         self._apis = ApiGatewayState(RecordFile(folder / "apigateway.json", ApiGatewayRecords), self._apis_changed)
         self._functions = FunctionsPlane(
             RecordFile(folder / "functions.json", Functions),
@@ -218,16 +234,45 @@ class Control:
 
     # composition
 
+    def _route53_planes(self) -> tuple[object, ...]:
+        resolver = self._topology.resolver_part
+
+        def in_sync(version: int) -> bool:
+            return self._publisher.holds(resolver, "zones", version)
+
+        return (
+            ZonesPlane(self._route53, in_sync),
+            HealthChecksPlane(self._route53, self._health_check_status),
+            TrafficPoliciesPlane(self._route53),
+            PolicyInstancesPlane(self._route53, self._endpoint_names, self._publisher.settle, in_sync),
+            CidrCollectionsPlane(self._route53),
+            DelegationSetsPlane(self._route53),
+            DnsAnswerPlane(
+                self._route53,
+                lambda query: ask(self._clients[resolver], f"/resolve?{urlencode(query)}"),
+                resolver_near("us-east-1", self._topology, geography()),
+            ),
+            GeoLocationsPlane(),
+            TagsPlane(self._route53),
+        )
+
+    def _following(self, routing_control: str) -> list[str]:
+        checks = self._route53.value.health_checks
+        return [check.health_check_id for check in checks if check.routing_control_arn == routing_control]
+
+    def _endpoint_names(self) -> EndpointNames:
+        return EndpointNames(
+            (
+                *self._apis.endpoint_names(self._topology),
+                *self._load_balancers.endpoint_names(),
+                *self._accelerators.endpoint_names(),
+            )
+        )
+
     def _sources(self) -> dict[str, Callable[[], Any]]:
         return {
             "zones": self._route53.zones_document,
-            "endpoints": lambda: EndpointNames(
-                (
-                    *self._apis.endpoint_names(self._topology),
-                    *self._load_balancers.endpoint_names(),
-                    *self._accelerators.endpoint_names(),
-                )
-            ),
+            "endpoints": self._endpoint_names,
             "health_checks": self._route53.checks_document,
             "functions": self._functions.document,
             "apis": self._apis.document,
@@ -238,14 +283,13 @@ class Control:
         }
 
     def _make_dispatcher(self) -> Dispatcher:
-        apis, resolver = self._apis, self._topology.resolver_part
+        apis = self._apis
+        global_url = f"http://{self._topology.global_address}:{self._topology.aws_port}"
         return Dispatcher(
             planes={
-                "route53": (
-                    ZonesPlane(self._route53, lambda version: self._publisher.holds(resolver, "zones", version)),
-                    HealthChecksPlane(self._route53, self._health_check_status),
-                    TagsPlane(self._route53),
-                ),
+                "route53": self._route53_planes(),
+                "route53-recovery-control-config": (RecoveryConfigPlane(self._recovery, global_url, self._following),),
+                "route53-recovery-cluster": (RecoveryClusterPlane(self._recovery),),
                 "lambda": (self._functions,),
                 "apigateway": (ApisPlane(apis), MethodsPlane(apis), StagesPlane(apis), DomainsPlane(apis)),
                 "sts": (IdentityPlane(),),
@@ -269,10 +313,6 @@ class Control:
 
     def _marks(self, *documents: str) -> Callable[[], None]:
         return lambda: self._publisher.mark(documents)
-
-    def _zones_changed(self, documents: tuple[str, ...]) -> int:
-        self._publisher.mark(documents)
-        return self._publisher.version("zones")
 
     def _apis_changed(self) -> None:
         self._publisher.mark(("apis", "endpoints"))

@@ -16,7 +16,14 @@ from lab.core.forgery import forged, host_rule
 from lab.core.topology import Topology
 from lab.live.http_server import Request, Response
 
-GLOBAL_SERVICES = ("globalaccelerator", "iam", "route53", "sts")
+GLOBAL_SERVICES = (
+    "globalaccelerator",
+    "iam",
+    "route53",
+    "route53-recovery-cluster",
+    "route53-recovery-control-config",
+    "sts",
+)
 CODE_PATH = "/lab-function-code/"
 """Where the packages of functions can be fetched, by a path with their hash (as AWS signs such URLs)."""
 

@@ -1,25 +1,28 @@
 """Publishes control's documents to the other parts, so that each part has them before the caller hears of the change.
 
 Pushes to one part go one after another and always carry the newest content, with a version that a part compares (an
-older push that was held up somewhere never wins). A part that does not answer is away: callers stop waiting for it, and
-the newest documents are tried again in the background until it takes them or says hello.
+older push that was held up somewhere never wins). Where only a few records changed and the part has a version that is
+known, it gets the changes since then instead of the whole document. A part that does not answer is away: callers stop
+waiting for it, and the newest documents are tried again in the background until it takes them or says hello.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 
 from lab.live.clock import now_ms
-from lab.live.documents import VERSION_HEADER
+from lab.live.documents import BASE_HEADER, VERSION_HEADER
 from lab.live.http_client import Address, CallFailed, HttpClient
 
 PUSH_TIMEOUT_S = 3.0
 RETRY_FIRST_S = 0.1
 RETRY_LAST_S = 2.0
+CHANGES_KEPT = 200
 WAIT_FOR_ABSENT_S = 0.25
 """How long a caller waits for a part that is known to be away: it may be back just now."""
 
@@ -48,9 +51,11 @@ class _Subscriber:
         name: str,
         client: HttpClient,
         content: Callable[[str], tuple[int, bytes]],
+        changes: Callable[[str, int], list[tuple[int, bytes]]],
         raise_version: Callable[[str, int], None],
     ) -> None:
         self.name, self._client, self._content, self._raise_version = name, client, content, raise_version
+        self._changes = changes
         self.documents = SUBSCRIBERS.get(name, SUBSCRIBERS["edge"])
         self.held: dict[str, int] = {}
         self.wanted: dict[str, int] = {}
@@ -119,6 +124,22 @@ class _Subscriber:
                 retry_s = min(retry_s * 2, RETRY_LAST_S)
 
     async def _push(self, document: str) -> None:
+        for version, change in self._changes(document, self.held.get(document, -1)):
+            headers = [
+                ("Content-Type", "application/json"),
+                (VERSION_HEADER, str(version)),
+                (BASE_HEADER, str(self.held[document])),
+            ]
+            response = await self._client.call(
+                "PATCH", f"/documents/{document}", headers, change, timeout_s=PUSH_TIMEOUT_S, idempotent=True
+            )
+            if response.status != 200:
+                break  # it has another version than it is thought to have: it gets the whole document
+            self.held[document] = version
+        if document in self.behind():
+            await self._push_whole(document)
+
+    async def _push_whole(self, document: str) -> None:
         version, body = self._content(document)
         headers = [("Content-Type", "application/json"), (VERSION_HEADER, str(version))]
         response = await self._client.call(
@@ -148,11 +169,12 @@ class Publisher:
         start = now_ms() * 1000  # later than every version of an earlier control
         self._versions = dict.fromkeys(sources, start)
         self._encoded: dict[str, tuple[int, bytes]] = {}
+        self._changes: dict[str, deque[tuple[int, bytes]]] = {}
         self._clients = {
             name: HttpClient(address_of(name), connect_timeout_s=1.0) for name in (*edge_parts, "replicator")
         }
         self._parts = {
-            name: _Subscriber(name, client, self._content, self._raise_version)
+            name: _Subscriber(name, client, self._content, self._changes_since, self._raise_version)
             for name, client in self._clients.items()
         }
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,6 +200,17 @@ class Publisher:
             for part in self._parts.values():
                 if document in part.documents:
                     part.want(document, self._versions[document])
+
+    def mark_change(self, document: str, change: bytes) -> None:
+        """A document has changed by no more than this (its `PATCH` body)."""
+        self.mark([document])
+        self._changes.setdefault(document, deque(maxlen=CHANGES_KEPT)).append((self._versions[document], change))
+
+    def _changes_since(self, document: str, version: int) -> list[tuple[int, bytes]]:
+        """What made the current content of a version; nothing if that is not known."""
+        gap = self._versions[document] - version
+        found = [change for change in self._changes.get(document, ()) if change[0] > version]
+        return found if len(found) == gap else []
 
     def _raise_version(self, document: str, held: int) -> None:
         self._versions[document] = max(self._versions[document], held)

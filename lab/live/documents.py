@@ -1,7 +1,8 @@
 """What the control part publishes, as each other part keeps it: named JSON documents, on disk and in memory.
 
 Control pushes a document to a part (`PUT /documents/NAME` on its Unix socket); the part writes it to its own folder
-before it answers, so that it goes on with the last known one when control is gone, after a restart too.
+before it answers, so that it goes on with the last known one when control is gone, after a restart too. A change of a
+few records comes as a change (`PATCH`, with the version that it builds upon) and is appended to the document on disk.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ from lab.core.load_balancer import LoadBalancers
 from lab.core.rest_api import RestApis
 from lab.core.table import Tables
 from lab.core.zone import Zones
+from lab.core.zone_change import ChangeDoesNotFit, ZonesChange, changed_zones, changed_zones_json
 from lab.live.http_server import Request, Response, json_response
 
 DOCUMENTS: dict[str, type] = {
@@ -42,6 +45,12 @@ DOCUMENTS: dict[str, type] = {
 
 VERSION_HEADER = "x-lab-version"
 """A push may carry a version, a growing number; a part refuses (409) a version that is below the one that it has."""
+
+BASE_HEADER = "x-lab-base-version"
+"""A change (`PATCH`) says which version it builds upon; a part that has another refuses it (412) and wants it all."""
+
+CHANGES_BYTES_MAX = 4_000_000
+"""So many bytes of changes are kept beside a document before it is written whole again."""
 
 T = TypeVar("T")
 
@@ -78,11 +87,15 @@ class DocumentStore:
         self._values: dict[str, Any] = {}
         self._parsed: dict[str, Any] = {}
         self._versions: dict[str, int] = {}
+        self._bases: dict[str, int] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         for name, cls in DOCUMENTS.items():
             path = folder / f"{name}.json"
-            self._parsed[name] = orjson.loads(path.read_bytes()) if path.exists() else {}
+            data = path.read_bytes() if path.exists() else b"{}"
+            self._parsed[name] = orjson.loads(data)
             self._values[name] = codec.decode(cls, self._parsed[name])
+            self._bases[name] = zlib.crc32(data)
+            self._restore_changes(name)
 
     def get(self, cls: type[T]) -> T:
         """The current document of a class: `store.get(Zones)`."""
@@ -98,13 +111,58 @@ class DocumentStore:
         with _without_collections():
             parsed = orjson.loads(data)
             value: Any = codec.decode_again(DOCUMENTS[name], parsed, self._parsed[name], self._values[name])
-        write_atomically(self._folder / f"{name}.json", data)
+        self._write_whole(name, data)
         self._values[name], self._parsed[name] = value, parsed
+        self._tell(name)
+
+    def patch(self, name: str, data: bytes) -> None:
+        """Take a change of the document `zones`, a `ZonesChange`. Raises KeyError for others, ValueError."""
+        if name != _name_of(Zones):
+            raise KeyError(name)
+        change = orjson.loads(data)
+        value, parsed = self._changed(name, change)
+        path = self._changes_path(name)
+        start = b"" if path.exists() else b"%d\n" % self._bases[name]
+        with path.open("ab") as file:
+            file.write(start + data + b"\n")
+            long = file.tell() > CHANGES_BYTES_MAX
+        self._values[name], self._parsed[name] = value, parsed
+        if long:
+            self._write_whole(name, orjson.dumps(parsed))
+        self._tell(name)
+
+    def _changed(self, name: str, change: Any) -> tuple[Any, Any]:
+        made = codec.decode(ZonesChange, change)
+        return changed_zones(self._values[name], made), changed_zones_json(self._parsed[name], change)
+
+    def _changes_path(self, name: str) -> Path:
+        return self._folder / f"{name}.changes"
+
+    def _restore_changes(self, name: str) -> None:
+        """Do again what was done to a document since it came whole; a line that a crash cut off was not answered."""
+        try:
+            base, *lines = self._changes_path(name).read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return
+        if base == b"%d" % self._bases[name]:
+            for line in lines[:-1]:
+                self._values[name], self._parsed[name] = self._changed(name, orjson.loads(line))
+        if base != b"%d" % self._bases[name] or lines[-1:] != [b""]:
+            # Begin anew from what holds: the next change must not follow half a line.
+            self._write_whole(name, orjson.dumps(self._parsed[name]))
+
+    def _write_whole(self, name: str, whole: bytes) -> None:
+        write_atomically(self._folder / f"{name}.json", whole)
+        # A crash before the changes are gone does no harm: they name the document that they were made for.
+        self._bases[name] = zlib.crc32(whole)
+        self._changes_path(name).unlink(missing_ok=True)
+
+    def _tell(self, name: str) -> None:
         for callback in self._watchers.get(name, []):
             callback()
 
     def answer(self, request: Request) -> Response | None:
-        """Answer `PUT /documents/NAME` and `GET /documents/NAME`; None for any other request."""
+        """Answer `PUT`, `PATCH` and `GET /documents/NAME`; None for any other request."""
         prefix = "/documents/"
         if not request.path.startswith(prefix):
             return None
@@ -114,12 +172,20 @@ class DocumentStore:
         if request.method == "GET":
             return json_response(200, orjson.dumps(codec.encode(self._values[name])))
         version = request.header(VERSION_HEADER)
-        if version is not None and version.isdecimal():
-            held = self._versions.get(name, 0)
-            if int(version) < held:
-                return json_response(409, orjson.dumps({"error": f"older than what is here, {held}", "version": held}))
+        held = self._versions.get(name, 0)
+        if version is not None and version.isdecimal() and int(version) < held:
+            return json_response(409, orjson.dumps({"error": f"older than what is here, {held}", "version": held}))
         try:
-            self.put(name, request.body)
+            if request.method == "PATCH":
+                if request.header(BASE_HEADER) != str(held):
+                    return json_response(412, orjson.dumps({"error": "made for another version", "version": held}))
+                self.patch(name, request.body)
+            else:
+                self.put(name, request.body)
+        except KeyError:
+            return json_response(405, orjson.dumps({"error": f"{name} is taken whole only"}))
+        except ChangeDoesNotFit as error:
+            return json_response(412, orjson.dumps({"error": str(error), "version": held}))
         except ValueError as error:
             return json_response(400, orjson.dumps({"error": str(error)}))
         if version is not None and version.isdecimal():

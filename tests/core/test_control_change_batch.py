@@ -10,9 +10,11 @@ import pytest
 from lab.control.aws_error import AwsError
 from lab.control.route53.change_batch import RecordChange, changed
 from lab.core.route53.catalog import apex_records
-from lab.core.zone import AliasTarget, HostedZone, RecordSet
+from lab.core.zone import AliasTarget, CidrCollection, CidrLocation, HostedZone, RecordSet, Zones
+from lab.core.zone_change import ZonesChange, changed_zones
 
 ZONE = HostedZone("Z1", "example.com.", apex_records("Z1", "example.com."))
+COLLECTIONS = (CidrCollection("collection", "offices", (CidrLocation("berlin", ("198.51.100.0/24",)),)),)
 WWW = RecordSet("www.example.com.", "A", 60, ("192.0.2.1",))
 
 Action = Literal["CREATE", "DELETE", "UPSERT"]
@@ -20,7 +22,8 @@ Action = Literal["CREATE", "DELETE", "UPSERT"]
 
 def after(*changes: tuple[Action, RecordSet], zone: HostedZone = ZONE) -> HostedZone:
     batch = [RecordChange(action, record) for action, record in changes]
-    return replace(zone, record_sets=changed(zone, batch, {"check"}))
+    splices = changed(zone, batch, {"check"}, COLLECTIONS)
+    return changed_zones(Zones((zone,)), ZonesChange(splices)).zones[0]
 
 
 def messages(*changes: tuple[Action, RecordSet], zone: HostedZone = ZONE) -> str:

@@ -220,8 +220,8 @@ def test_tags_counts_and_limits_are_told(lab: ControlLab, zone: str) -> None:
 
 def test_what_the_lab_has_not_is_refused_by_name(lab: ControlLab) -> None:
     client = lab.client("route53")
-    code, status, message = refusal(client.list_reusable_delegation_sets)
-    assert (code, status) == ("NotImplemented", 501) and "route53:ListReusableDelegationSets" in message
+    code, status, message = refusal(client.list_query_logging_configs)
+    assert (code, status) == ("NotImplemented", 501) and "route53:ListQueryLoggingConfigs" in message
     vpc = {"VPCRegion": "us-east-1", "VPCId": "vpc-1"}
     private = {"Name": "p.test", "CallerReference": "p", "VPC": vpc}
     assert "private hosted zones" in refusal(client.create_hosted_zone, **private)[2]

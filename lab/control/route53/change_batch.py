@@ -1,7 +1,7 @@
 """What a batch of changes makes of a zone's record sets: all of it or, with every reason, none.
 
-https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html. Pure: record sets in, record
-sets or an InvalidChangeBatch out. Alias targets outside of the zone are not looked up.
+https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html. Pure: a zone in, what
+changes of its record sets or an InvalidChangeBatch out. Alias targets outside of the zone are not looked up.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from typing import Literal
 
 from lab.control.aws_error import AwsError
 from lab.control.route53 import names
+from lab.control.route53.record_locations import location_problem
 from lab.control.route53.record_values import normal_value, problem_with
-from lab.core.zone import HostedZone, RecordSet
+from lab.control.route53.zone_records import Key, ZoneRecords, key_of
+from lab.core.zone import CidrCollection, HostedZone, RecordSet
+from lab.core.zone_change import RecordSplice
 
 VALUES_MAX = 1_000
 CHARACTERS_MAX = 32_000
@@ -21,8 +24,6 @@ RECORDS_MAX = 10_000
 SAME_NAME_MAX = 100
 GEOPROXIMITY_MAX = 30
 TTL_MAX = 2**31 - 1
-
-Key = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,26 @@ class RecordChange:
     record_set: RecordSet
 
 
-def changed(zone: HostedZone, changes: Sequence[RecordChange], health_checks: Collection[str]) -> tuple[RecordSet, ...]:
-    """The zone's record sets after the batch. Raises AwsError: InvalidChangeBatch with all messages, NoSuchHealthCheck.
+def changed(
+    zone: HostedZone,
+    changes: Sequence[RecordChange],
+    health_checks: Collection[str],
+    collections: Sequence[CidrCollection] = (),
+) -> tuple[RecordSplice, ...]:
+    """What the batch does to the zone. Raises AwsError: InvalidChangeBatch with all messages, NoSuchHealthCheck.
 
-    `health_checks` are the ids that exist.
+    `health_checks` are the ids that exist, `collections` the CIDR collections. The time that it takes hardly depends on
+    the size of the zone.
     """
     _check_size(changes)
-    records: dict[Key, RecordSet] = {_key(record): record for record in zone.record_sets}
+    records = ZoneRecords(zone)
     deleted: set[Key] = set()
     messages: list[str] = []
     for change in changes:
-        problem = _form_problem(zone, change.record_set)
-        if problem is None:
-            problem = _perform(records, deleted, change)
+        problem = None
+        if change.action != "DELETE":
+            problem = _form_problem(zone, change.record_set) or location_problem(change.record_set, collections)
+        problem = problem or _perform(records, deleted, change)
         if problem is not None:
             messages.append(problem)
     if not messages:
@@ -59,21 +67,12 @@ def changed(zone: HostedZone, changes: Sequence[RecordChange], health_checks: Co
             raise AwsError("NoSuchHealthCheck", f"A health check with id {wanted} does not exist.")
     if len(records) > RECORDS_MAX:
         raise AwsError("LimitsExceeded", f"a hosted zone has at most {RECORDS_MAX} resource record sets", status=400)
-    return tuple(sorted(records.values(), key=sort_key))
+    return records.splices()
 
 
 def invalid_batch(messages: list[str]) -> AwsError:
     """Route 53's InvalidChangeBatch with its messages."""
     return AwsError("InvalidChangeBatch", f"[{', '.join(messages)}]", status=400)
-
-
-def sort_key(record: RecordSet) -> tuple[tuple[str, ...], str, str]:
-    """Route 53's order of record sets."""
-    return names.order(record.name), record.type, record.set_identifier or ""
-
-
-def _key(record: RecordSet) -> Key:
-    return record.name, record.type, record.set_identifier
 
 
 def _shown_key(record: RecordSet) -> str:
@@ -90,16 +89,16 @@ def _check_size(changes: Sequence[RecordChange]) -> None:
         raise invalid_batch([f"Length of values limit of {CHARACTERS_MAX} characters exceeded."])
 
 
-def _perform(records: dict[Key, RecordSet], deleted: set[Key], change: RecordChange) -> str | None:
+def _perform(records: ZoneRecords, deleted: set[Key], change: RecordChange) -> str | None:
     record = change.record_set
-    key, shown = _key(record), _shown_key(record)
+    key, shown = key_of(record), _shown_key(record)
     current = records.get(key)
     if change.action == "CREATE":
         if current is not None:
             return f"Tried to create resource record set {shown} but it already exists"
-        records[key] = record
+        records.put(record)
     elif change.action == "UPSERT":
-        records[key] = record
+        records.put(record)
     else:
         if key in deleted:
             return f"Tried to delete resource record set {shown} twice in one change batch"
@@ -109,7 +108,7 @@ def _perform(records: dict[Key, RecordSet], deleted: set[Key], change: RecordCha
             return (
                 f"Tried to delete resource record set {shown} but the values provided do not match the current values"
             )
-        del records[key]
+        records.remove(key)
         deleted.add(key)
     return None
 
@@ -140,6 +139,10 @@ def _form_problem(zone: HostedZone, record: RecordSet) -> str | None:
         return f"Invalid request: Missing field '{missing}' in Change with [Name={name}, Type={record.type}]"
     if record.alias is not None:
         return _alias_problem(record, name)
+    if record.multivalue and record.type in ("CNAME", "NS"):
+        return f"Invalid request: a multivalue answer record of type {record.type} is not permitted (Name={name})"
+    if policies and record.type in ("NS", "SOA") and record.name == zone.name:
+        return f"Invalid request: the {record.type} record of a zone has no routing policy (Name={name})"
     return _values_problem(record, name)
 
 
@@ -195,20 +198,17 @@ def routing_policies(record: RecordSet) -> list[str]:
     return [name for name, there in present if there]
 
 
-def _group_problems(zone: HostedZone, records: dict[Key, RecordSet], touched: set[tuple[str, str]]) -> list[str]:
+def _group_problems(zone: HostedZone, records: ZoneRecords, touched: set[tuple[str, str]]) -> list[str]:
     """What is wrong with record sets of one name together."""
-    by_name: dict[str, list[RecordSet]] = {}
-    for record in records.values():
-        by_name.setdefault(record.name, []).append(record)
     messages = []
     for name, record_type in sorted(touched):
-        group = [record for record in by_name.get(name, []) if record.type == record_type]
-        problem = _same_type_problem(name, record_type, group) or _cname_problem(zone, name, record_type, by_name)
+        group = [record for record in records.at(name) if record.type == record_type]
+        problem = _same_type_problem(name, record_type, group) or _cname_problem(zone, name, record_type, records)
         for record in group:
-            problem = problem or _alias_target_problem(zone, record, by_name)
+            problem = problem or _alias_target_problem(zone, record, records)
         if problem is not None:
             messages.append(problem)
-    apex = {record.type for record in by_name.get(zone.name, [])}
+    apex = {record.type for record in records.at(zone.name)}
     for wanted, message in (
         ("SOA", "A HostedZone must contain exactly one SOA record."),
         ("NS", "A HostedZone must contain at least one NS record for the zone itself."),
@@ -230,10 +230,13 @@ def _same_type_problem(name: str, record_type: str, group: list[RecordSet]) -> s
     limit = GEOPROXIMITY_MAX if policy == "geoproximity" else SAME_NAME_MAX
     if len(group) > limit:
         return f"RRSets with DNS name {shown}, type {record_type}: at most {limit} of them are permitted"
+    if policy == "cidr" and len({record.cidr.collection_id for record in group if record.cidr is not None}) > 1:
+        return f"RRSets with DNS name {shown}, type {record_type} must all use the same CIDR collection"
     unique = {
         "latency": lambda record: record.region,
         "failover": lambda record: record.failover,
         "geolocation": lambda record: record.geo_location,
+        "cidr": lambda record: record.cidr,
     }.get(policy)
     if unique is not None:
         seen: set[object] = set()
@@ -249,8 +252,8 @@ def _same_type_problem(name: str, record_type: str, group: list[RecordSet]) -> s
     return None
 
 
-def _cname_problem(zone: HostedZone, name: str, record_type: str, by_name: dict[str, list[RecordSet]]) -> str | None:
-    types = {record.type for record in by_name.get(name, [])}
+def _cname_problem(zone: HostedZone, name: str, record_type: str, records: ZoneRecords) -> str | None:
+    types = {record.type for record in records.at(name)}
     if "CNAME" in types and len(types) > 1:
         return (
             f"RRSet of type {record_type} with DNS name {names.shown(name)} is not permitted because a conflicting "
@@ -259,7 +262,7 @@ def _cname_problem(zone: HostedZone, name: str, record_type: str, by_name: dict[
     return None
 
 
-def _alias_target_problem(zone: HostedZone, record: RecordSet, by_name: dict[str, list[RecordSet]]) -> str | None:
+def _alias_target_problem(zone: HostedZone, record: RecordSet, records: ZoneRecords) -> str | None:
     alias = record.alias
     if alias is None or alias.hosted_zone_id != zone.zone_id:
         return None
@@ -269,6 +272,6 @@ def _alias_target_problem(zone: HostedZone, record: RecordSet, by_name: dict[str
         return f"{shown}, but the alias target name does not lie within the target zone"
     if alias.dns_name == record.name:
         return f"{shown}, but an alias cannot target itself"
-    if not any(other.type == record.type for other in by_name.get(alias.dns_name, [])):
+    if not any(other.type == record.type for other in records.at(alias.dns_name)):
         return f"{shown}, but that target was not found"
     return None

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/Route53/latest/APIReference/API_ResourceRecordSet.ht
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,13 +44,17 @@ def _proximity(given: dict[str, Any]) -> GeoProximityLocation:
     coordinates = given.get("Coordinates")
     latitude = longitude = None
     if coordinates is not None:
-        try:
-            latitude, longitude = float(coordinates["Latitude"]), float(coordinates["Longitude"])
-        except ValueError:
-            raise AwsError("InvalidInput", f"Invalid coordinates {coordinates}") from None
+        latitude = _degrees("Latitude", coordinates["Latitude"], 90)
+        longitude = _degrees("Longitude", coordinates["Longitude"], 180)
     return GeoProximityLocation(
         given.get("AWSRegion"), given.get("LocalZoneGroup"), latitude, longitude, given.get("Bias", 0)
     )
+
+
+def _degrees(member: str, text: str, most: int) -> float:
+    if not re.fullmatch(r"[-+]?[0-9]{1,3}(\.[0-9]{0,2})?", text) or abs(float(text)) > most:
+        raise AwsError("InvalidInput", f"Invalid {member} {text!r}: -{most} to {most} with at most two decimals")
+    return float(text)
 
 
 def record_set(record: RecordSet) -> dict[str, Any]:

@@ -6,6 +6,7 @@ DNSSEC, query logs or reusable delegation sets. A change is INSYNC once the reso
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,15 +14,19 @@ from typing import Any
 from lab.control.aws_error import AwsError, not_implemented
 from lab.control.dispatch import Call
 from lab.control.route53 import names
-from lab.control.route53.change_batch import RECORDS_MAX, RecordChange, changed, sort_key
+from lab.control.route53.change_batch import RECORDS_MAX, RecordChange, changed
+from lab.control.route53.delegation_sets import SETS_MAX, delegation_set_of, with_zone, without_zone
+from lab.control.route53.paging import page_size
 from lab.control.route53.records import Change
 from lab.control.route53.shapes import change_info, hosted_zone, record_set, record_set_of, zone_id
 from lab.control.route53.state import Route53State
-from lab.core.route53.catalog import apex_records, name_servers
-from lab.core.zone import HostedZone, RecordSet
+from lab.control.route53.traffic_policies import INSTANCES_MAX, POLICIES_MAX, listed
+from lab.control.route53.zone_records import sort_key
+from lab.core.route53.catalog import apex_records
+from lab.core.zone import HostedZone
 
 ZONES_MAX = 500
-PAGE_MAX = 300
+CHECKS_MAX = 200
 
 
 class ZonesPlane:
@@ -37,8 +42,6 @@ class ZonesPlane:
         config = given.get("HostedZoneConfig", {})
         if given.get("VPC") or config.get("PrivateZone"):
             raise not_implemented("route53", call.operation, "private hosted zones")
-        if given.get("DelegationSetId"):
-            raise not_implemented("route53", call.operation, "reusable delegation sets")
         zones = self._state.value.zones
         if any(zone.caller_reference == given["CallerReference"] for zone in zones):
             raise AwsError(
@@ -51,24 +54,40 @@ class ZonesPlane:
         if name.count(".") < 1 or "*" in name:
             raise AwsError("InvalidDomainName", f"{given['Name']!r} is not a valid domain name")
         new_id = f"Z{self._state.new_id(20)}"
-        records = tuple(sorted(apex_records(new_id, name), key=sort_key))
+        apex, sets = apex_records(new_id, name), self._state.value.delegation_sets
+        if given.get("DelegationSetId"):
+            chosen = self._state.delegation_set(given["DelegationSetId"])
+            if any(zone.name == name and zone.zone_id in chosen.zones for zone in zones):
+                raise AwsError("ConflictingDomainExists", f"The delegation set has a hosted zone for {name} already.")
+            apex = apex_records(chosen.source_id, name)
+            sets = with_zone(sets, chosen, new_id)
+        records = tuple(sorted(apex, key=sort_key))
         zone = HostedZone(new_id, name, records, config.get("Comment", ""), given["CallerReference"])
-        change = self._state.replace_zones((*zones, zone))
+        change = self._state.replace_zones((*zones, zone), delegation_sets=sets)
         return {
             "HostedZone": hosted_zone(zone),
             "ChangeInfo": self._change_info(change),
-            "DelegationSet": _delegation_set(zone),
+            "DelegationSet": delegation_set_of(zone, self._state.value.delegation_sets),
             "Location": f"https://route53.amazonaws.com/2013-04-01/hostedzone/{zone.zone_id}",
         }
 
     def get_hosted_zone(self, call: Call) -> dict[str, Any]:
         zone = self._state.zone(call.parameters["Id"])
-        return {"HostedZone": hosted_zone(zone), "DelegationSet": _delegation_set(zone)}
+        return {
+            "HostedZone": hosted_zone(zone),
+            "DelegationSet": delegation_set_of(zone, self._state.value.delegation_sets),
+        }
 
     def list_hosted_zones(self, call: Call) -> dict[str, Any]:
         zones = sorted(self._state.value.zones, key=lambda zone: zone.zone_id)
         marker = call.parameters.get("Marker")
         limit = page_size(call)
+        wanted_set = call.parameters.get("DelegationSetId")
+        if wanted_set is not None:
+            members = self._state.delegation_set(wanted_set).zones
+            zones = [zone for zone in zones if zone.zone_id in members]
+        if call.parameters.get("HostedZoneType") == "PrivateHostedZone":
+            zones = []
         left = [zone for zone in zones if marker is None or zone.zone_id >= zone_id(marker)]
         return {
             "HostedZones": [hosted_zone(zone) for zone in left[:limit]],
@@ -107,7 +126,9 @@ class ZonesPlane:
             )
         left = tuple(other for other in self._state.value.zones if other is not zone)
         tags = {key: value for key, value in self._state.value.tags.items() if key != f"hostedzone/{zone.zone_id}"}
-        return {"ChangeInfo": self._change_info(self._state.replace_zones(left, tags=tags))}
+        sets = without_zone(self._state.value.delegation_sets, zone.zone_id)
+        change = self._state.replace_zones(left, tags=tags, delegation_sets=sets)
+        return {"ChangeInfo": self._change_info(change)}
 
     def update_hosted_zone_comment(self, call: Call) -> dict[str, Any]:
         zone = self._state.zone(call.parameters["Id"])
@@ -127,12 +148,13 @@ class ZonesPlane:
 
     def get_account_limit(self, call: Call) -> dict[str, Any]:
         kind = call.parameters["Type"]
+        records = self._state.value
         counts = {
-            "MAX_HOSTED_ZONES_BY_OWNER": (ZONES_MAX, len(self._state.value.zones)),
-            "MAX_HEALTH_CHECKS_BY_OWNER": (200, len(self._state.value.health_checks)),
-            "MAX_REUSABLE_DELEGATION_SETS_BY_OWNER": (100, 0),
-            "MAX_TRAFFIC_POLICIES_BY_OWNER": (50, 0),
-            "MAX_TRAFFIC_POLICY_INSTANCES_BY_OWNER": (5, 0),
+            "MAX_HOSTED_ZONES_BY_OWNER": (ZONES_MAX, len(records.zones)),
+            "MAX_HEALTH_CHECKS_BY_OWNER": (CHECKS_MAX, len(records.health_checks)),
+            "MAX_REUSABLE_DELEGATION_SETS_BY_OWNER": (SETS_MAX, len(records.delegation_sets)),
+            "MAX_TRAFFIC_POLICIES_BY_OWNER": (POLICIES_MAX, len(listed(records.policies))),
+            "MAX_TRAFFIC_POLICY_INSTANCES_BY_OWNER": (INSTANCES_MAX, len(records.instances)),
         }
         limit, count = counts[kind]
         return {"Limit": {"Type": kind, "Value": limit}, "Count": count}
@@ -149,15 +171,15 @@ class ZonesPlane:
                 raise AwsError("InvalidInput", "records of traffic policies are changed through their instances")
             changes.append(RecordChange(change["Action"], record_set_of(given)))
         checks = {check.health_check_id for check in self._state.value.health_checks}
-        updated = replace(zone, record_sets=changed(zone, changes, checks))
-        zones = _swap(self._state.value.zones, zone, updated)
-        return {"ChangeInfo": self._change_info(self._state.replace_zones(zones, batch.get("Comment", "")))}
+        splices = changed(zone, changes, checks, self._state.value.cidr_collections)
+        return {"ChangeInfo": self._change_info(self._state.change_records(splices, batch.get("Comment", "")))}
 
     def list_resource_record_sets(self, call: Call) -> dict[str, Any]:
         zone = self._state.zone(call.parameters["HostedZoneId"])
         start = _start(call)
         limit = page_size(call)
-        left = [record for record in zone.record_sets if sort_key(record) >= start]
+        first = bisect_left(zone.record_sets, start, key=sort_key)
+        left = zone.record_sets[first : first + limit + 1]
         following = left[limit] if len(left) > limit else None
         return {
             "ResourceRecordSets": [record_set(record) for record in left[:limit]],
@@ -179,51 +201,6 @@ class ZonesPlane:
         return change_info(change, in_sync=self._in_sync(change.zones_version))
 
 
-class TagsPlane:
-    """Tags of zones and health checks."""
-
-    def __init__(self, state: Route53State) -> None:
-        self._state = state
-
-    def change_tags_for_resource(self, call: Call) -> dict[str, Any]:
-        key = self._key(call.parameters["ResourceType"], call.parameters["ResourceId"])
-        tags = dict(self._state.value.tags.get(key, {}))
-        for tag in call.parameters.get("AddTags", ()):
-            tags[tag["Key"]] = tag.get("Value", "")
-        for name in call.parameters.get("RemoveTagKeys", ()):
-            tags.pop(name, None)
-        self._state.replace_tags({**self._state.value.tags, key: tags})
-        return {}
-
-    def list_tags_for_resource(self, call: Call) -> dict[str, Any]:
-        return {"ResourceTagSet": self._tag_set(call.parameters["ResourceType"], call.parameters["ResourceId"])}
-
-    def list_tags_for_resources(self, call: Call) -> dict[str, Any]:
-        kind = call.parameters["ResourceType"]
-        return {"ResourceTagSets": [self._tag_set(kind, wanted) for wanted in call.parameters["ResourceIds"]]}
-
-    def _key(self, kind: str, wanted: str) -> str:
-        if kind == "healthcheck":
-            return f"healthcheck/{self._state.health_check(wanted).health_check_id}"
-        return f"hostedzone/{self._state.zone(wanted).zone_id}"
-
-    def _tag_set(self, kind: str, wanted: str) -> dict[str, Any]:
-        tags = self._state.value.tags.get(self._key(kind, wanted), {})
-        return {
-            "ResourceType": kind,
-            "ResourceId": zone_id(wanted),
-            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-        }
-
-
-def page_size(call: Call, name: str = "MaxItems", most: int = PAGE_MAX) -> int:
-    """How many items a listing gives: what was asked for, at most `most`. Raises AwsError for no number."""
-    given = str(call.parameters.get(name, most))
-    if not given.isdecimal() or int(given) < 1:
-        raise AwsError("InvalidInput", f"Invalid value for {name}: {given!r}, expected 1 to {most}")
-    return min(int(given), most)
-
-
 def _start(call: Call) -> tuple[tuple[str, ...], str, str]:
     given = call.parameters
     name, record_type = given.get("StartRecordName"), given.get("StartRecordType")
@@ -233,12 +210,6 @@ def _start(call: Call) -> tuple[tuple[str, ...], str, str]:
     if record_type is None and identifier:
         raise AwsError("InvalidInput", "StartRecordIdentifier needs a StartRecordType")
     return (names.order(names.kept(name)) if name else (), record_type or "", identifier or "")
-
-
-def _delegation_set(zone: HostedZone) -> dict[str, Any]:
-    own: RecordSet | None = next((r for r in zone.record_sets if r.name == zone.name and r.type == "NS"), None)
-    servers = own.values if own is not None else name_servers(zone.zone_id)
-    return {"NameServers": [server.rstrip(".") for server in servers]}
 
 
 def _swap(zones: tuple[HostedZone, ...], old: HostedZone, new: HostedZone) -> tuple[HostedZone, ...]:

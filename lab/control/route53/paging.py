@@ -1,0 +1,30 @@
+"""How Route 53's listings are cut into pages. What they list is the planes' business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from lab.control.aws_error import AwsError
+from lab.control.dispatch import Call
+
+PAGE_MAX = 300
+T = TypeVar("T")
+
+
+def page_size(call: Call, name: str = "MaxItems", most: int = PAGE_MAX) -> int:
+    """How many items a listing gives: what was asked for, at most `most`. Raises AwsError for no number."""
+    given = str(call.parameters.get(name, most))
+    if not given.isdecimal() or int(given) < 1:
+        raise AwsError("InvalidInput", f"Invalid value for {name}: {given!r}, expected 1 to {most}")
+    return min(int(given), most)
+
+
+def token_page(call: Call, items: Sequence[T], most: int = 100) -> tuple[Sequence[T], str | None]:
+    """The page that NextToken and MaxResults ask for, and the token of the following one. Raises InvalidInput."""
+    token = call.parameters.get("NextToken")
+    if token is not None and not (token.isdecimal() and int(token) <= len(items)):
+        raise AwsError("InvalidInput", f"Invalid value for NextToken: {token!r}")
+    start = int(token or 0)
+    end = start + page_size(call, "MaxResults", most)
+    return items[start:end], str(end) if end < len(items) else None
