@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 ARGS ?=
 
-.PHONY: up install test check format bench soak lock clean
+.PHONY: up install test check format bench soak lock images clean
 
 up: $(INSTALLED)
 	@exec $(BIN)/lab up $(ARGS)
@@ -49,6 +49,11 @@ soak: $(INSTALLED)
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra containers --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -o requirements.lock
+
+# For `docker compose up`; docs/compose.md says how to carry them into a room without internet.
+images:
+	docker compose build
+	LAB_ENGINE=ministack docker compose build us-east-1
 
 clean:
 	@test ! -x $(BIN)/lab || $(BIN)/lab down --quiet
