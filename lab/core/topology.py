@@ -82,8 +82,8 @@ class Topology:
     `run_dir` are absolute folders: the first holds logs and what outlives a part, the second (mode 0700, a short path)
     the Unix sockets. `seed` is the root of every named random. `replication` is how long replicated writes are on their
     way; `legacy_global_tables` turns on DynamoDB's global tables of version 2017.11.29. `accelerator_delay_ms` (0 to
-    30000) is how long an accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add the latency of the
-    way from a client's place to its edge location and on to the region.
+    30000) is how long an accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add
+    the latency of the way from a client's place to its edge location and on to the region.
 
     The rest is for regions in containers: `parts` says where each part listens (none: all are on this machine, behind
     Unix sockets, and the edge is one part), `dns_host` is the DNS server's address where that is not the global one,

@@ -6,6 +6,8 @@
   mark and with a sequence number above S (a local write that the replicator has not read yet), or one with a mark and a
   counter above N (this request was given up and comes late), nothing is written and the answer is 409. Handlers run on
   the event loop without a pause, so check and write are one step.
+- With `x-lab-expiry: 1` it deletes an item whose time to live is over: the record says so as DynamoDB's do, in
+  `userIdentity`.
 - A DynamoDB request with any `x-lab-` header (`x-lab-report: 1` if for nothing else) is told `x-lab-boot`, which names
   this run of the engine; `x-lab-position`, the counter of the last stream record made so far, of any table; and, if it
   made stream records itself, `x-lab-sequence`, the sequence number of its first. Whoever passes answers on to users
@@ -42,9 +44,10 @@ WORKER_THREADS = 16
 class _Call:
     """One DynamoDB request as it writes: marks for its records by key, and the sequence number of the first."""
 
-    __slots__ = ("marks", "sequence")
+    __slots__ = ("expiry", "marks", "sequence")
 
     def __init__(self) -> None:
+        self.expiry = False
         self.marks: dict[str, str] = {}
         self.sequence: str | None = None
 
@@ -81,6 +84,7 @@ class EngineApp:
         """A call of the lab's own parts, past MiniStack's routing of services."""
         body = await _body(receive)
         call = _Call()
+        call.expiry = b"x-lab-expiry" in lab
         token = _call.set(call)
         try:
             status, headers, answer = await self._execute(target.decode("latin-1"), body, lab, call)
@@ -137,6 +141,8 @@ def _install() -> None:
         if call is not None:
             if call.sequence is None:
                 call.sequence = record["dynamodb"]["SequenceNumber"]
+            if call.expiry:
+                record["userIdentity"] = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
             if call.marks:
                 record["lab"] = call.marks[_key_text(record["dynamodb"]["Keys"])]
         return record

@@ -68,12 +68,23 @@ class Engine:
         self._client.close()
 
     async def call(
-        self, operation: str, body: bytes, *, mark: str | None = None, fences: tuple[str, int] | None = None
+        self,
+        operation: str,
+        body: bytes,
+        *,
+        mark: str | None = None,
+        fences: tuple[str, int] | None = None,
+        expiry: bool = False,
     ) -> Answer:
-        """Call an operation. Raises EngineError, EngineRestarted, CallFailed."""
+        """Call an operation; `expiry` says that it deletes an item whose time to live is over.
+
+        Raises EngineError, EngineRestarted, CallFailed.
+        """
         prefix = "DynamoDBStreams_20120810" if operation in _STREAM_OPERATIONS else "DynamoDB_20120810"
         headers = [("X-Amz-Target", f"{prefix}.{operation}"), ("Content-Type", "application/x-amz-json-1.0")]
-        if mark is None:
+        if expiry:
+            headers.append(("x-lab-expiry", "1"))
+        elif mark is None:
             headers.append(("x-lab-report", "1"))
         else:
             headers.append(("x-lab-apply", mark))

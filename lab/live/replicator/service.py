@@ -1,6 +1,7 @@
 """The replicator as a part: streams, shippers and the filler of all regions around one core, and the calls it answers.
 
-`POST /wake/REGION/TABLE`, `GET /status`, `GET /conflicts`, `GET /lost`, `POST /converged`: see docs/architecture.md.
+`POST /wake/REGION/TABLE`, `GET /status`, `GET /conflicts`, `GET /lost`, `GET /diff`, `POST /converged`: see
+docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import asyncio
 import contextlib
 import math
 import random
-from collections import deque
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -26,8 +26,13 @@ from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Request, Response, json_response
 from lab.live.part import PartContext
 from lab.live.part_address import part_address
+from lab.live.probe_cloudwatch import CloudWatchCalls
+from lab.live.replicator import answers
+from lab.live.replicator.difference import compare_replicas
 from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
-from lab.live.replicator.image import decode_key, encode_key
+from lab.live.replicator.expiry import Expirer
+from lab.live.replicator.journals import Journals
+from lab.live.replicator.lag_metrics import LagMetrics
 from lab.live.replicator.progress import Progress
 from lab.live.replicator.reader import Reader
 from lab.live.replicator.shipper import Filler, Shipper
@@ -35,8 +40,8 @@ from lab.live.replicator.store import SqliteStore
 
 READ_TIMEOUT_S = 5.0
 COMMIT_DELAY_S = 0.02
-LAG_SAMPLES = 2048
 TOMBSTONE_AGE_MS = 15 * 60 * 1000
+JOURNAL_AGE_MS = 60 * 1000
 HOUSEKEEPING_S = 60.0
 CONVERGED_TIMEOUT_MS = 30_000
 PAGE = 1000
@@ -49,14 +54,18 @@ class Replicator:
         self._context = context
         topology = context.topology
         self._store = SqliteStore(Path(topology.state_dir) / "replicator.sqlite")
-        self._lags: dict[tuple[str, str], deque[int]] = {}
+        self._keys: dict[str, tuple[KeyAttribute, ...]] = {}
         self._chance = random.Random(f"{topology.seed}:replication")
         self._core = Replication(self._store, lag_ms=self._lag_ms, on_lag=self._on_lag)
         self._engines = {code: Engine(code, part_address(topology, f"engine-{code}")) for code in topology.region_codes}
-        self._fronts = {
+        fronts = {
             code: HttpClient(part_address(topology, topology.front_part(code)), connect_timeout_s=1.0)
             for code in topology.region_codes
         }
+        self._journals = Journals(fronts, self._keys.get, context.log)
+        self._cloudwatch = CloudWatchCalls(topology, context.store)
+        self._metrics = LagMetrics(self._cloudwatch, context.clock, lambda: context.store.get(Tables))
+        self._expirer = Expirer(self._engines, context.clock, self._is_up, self._wake, self._on_restart, context.log)
         self._shippers = {
             code: Shipper(
                 engine, self._core, self._key_of, self._on_fenced, self._on_done, self._on_restart, context.log
@@ -68,7 +77,6 @@ class Replicator:
         )
         self._progress_to_control = Progress(self._core, context.store, self._engines, context.control)
         self._readers: dict[tuple[str, str], tuple[Reader, asyncio.Task[None]]] = {}
-        self._keys: dict[str, tuple[KeyAttribute, ...]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._restarts: dict[str, asyncio.Lock] = {code: asyncio.Lock() for code in self._engines}
         self._accounting: asyncio.Task[None] | None = None
@@ -86,7 +94,7 @@ class Replicator:
         self._on_faults()
         self._on_tables()
         jobs = [*(shipper.run() for shipper in self._shippers.values()), self._filler.run(), self._keep_house()]
-        jobs.append(self._progress_to_control.run())
+        jobs += [self._progress_to_control.run(), self._metrics.run(self._core), self._expirer.run()]
         self._tasks = [asyncio.create_task(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._on_task_end)
@@ -98,8 +106,8 @@ class Replicator:
         await asyncio.gather(*tasks, return_exceptions=True)
         for engine in self._engines.values():
             engine.close()
-        for front in self._fronts.values():
-            front.close()
+        self._journals.close()
+        self._cloudwatch.close()
         self._store.close()
 
     async def answer(self, request: Request) -> Response | None:
@@ -108,11 +116,19 @@ class Replicator:
                 self._wake(region, unquote(table))
                 return Response(204)
             case "GET", ["status"]:
-                return json_response(200, orjson.dumps(self._status()))
+                readers = {name: reader for name, (reader, _) in self._readers.items()}
+                counts = self._store.counts()
+                found = answers.status(self._core, self._metrics, readers, self._engines, self._is_up, counts)
+                return json_response(200, orjson.dumps(found))
             case "GET", ["conflicts"]:
-                return json_response(200, orjson.dumps(self._conflicts(_after(request))))
+                await self._look_up_losers()
+                rows = self._store.conflicts(_after(request), PAGE)
+                return json_response(200, orjson.dumps(answers.conflicts(rows, self._keys.get)))
             case "GET", ["lost"]:
-                return json_response(200, orjson.dumps(self._lost(_after(request))))
+                lost = self._store.lost(_after(request), PAGE)
+                return json_response(200, orjson.dumps(answers.lost(lost, self._keys.get)))
+            case "GET", ["diff"]:
+                return await self._diff(request)
             case "POST", ["converged"]:
                 return await self._converged(request)
         return None
@@ -121,7 +137,8 @@ class Replicator:
 
     def _on_tables(self) -> None:
         tables = self._context.store.get(Tables)
-        self._keys = {table.name: table.key for table in tables.global_tables}
+        self._keys.clear()
+        self._keys.update({table.name: table.key for table in tables.global_tables})
         self._core.on_tables(tables, now_ms())
         wanted = {
             (table.name, replica.region)
@@ -252,7 +269,7 @@ class Replicator:
         for region, engine in self._engines.items():
             boot = boots.get(region) or self._store.boot(region) or "0"
             until_ms = await self._next_run_ms(engine, boot)
-            journal = await self._journal(region, int(boot.partition("-")[0]))
+            journal = await self._journals.acknowledged(region, int(boot.partition("-")[0]))
             found.extend(write for write in journal if kept_ms <= write.time_ms < until_ms)
         return found
 
@@ -266,29 +283,6 @@ class Replicator:
         except (CallFailed, EngineError):
             pass  # it does not run now; what it has acknowledged was of the run that is known
         return math.inf
-
-    async def _journal(self, region: str, boot_ms: int) -> list[Acknowledged]:
-        """The writes that a region's front has acknowledged; those without a sequence number changed nothing."""
-        found: list[Acknowledged] = []
-        after = 0
-        while True:
-            try:
-                response = await self._fronts[region].call("GET", f"/journal/{region}?after={after}", timeout_s=5.0)
-                entries = orjson.loads(response.body)["entries"] if response.status == 200 else []
-            except CallFailed as failure:
-                self._context.log(f"{region}: its journal cannot be read: {failure}")
-                return found
-            if not entries:
-                return found
-            for entry in entries:
-                sequence, key = entry.get("sequence"), self._keys.get(entry["table"])
-                if sequence and key is not None:
-                    time_ms, counter = int(sequence[:20]), int(sequence[20:])
-                    found.extend(
-                        Acknowledged(entry["table"], encode_key(key, k), time_ms, region, counter, time_ms >= boot_ms)
-                        for k in entry["keys"]
-                    )
-            after = entries[-1]["n"]
 
     def _on_task_end(self, task: asyncio.Task[None]) -> None:
         """A task of the replicator never ends by itself: the process does, and is started again."""
@@ -306,14 +300,31 @@ class Replicator:
         return round(self._context.clock.wait_s(lab_ms) * 1000)
 
     def _on_lag(self, table: str, source: str, target: str, ms: int) -> None:
-        self._lags.setdefault((source, target), deque(maxlen=LAG_SAMPLES)).append(ms)
+        self._metrics.add(table, source, target, ms)
 
     async def _keep_house(self) -> None:
+        """When nothing is left to do: forget old deletes, and have the fronts forget what is everywhere."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            if all(self._is_up(region) for region in self._engines) and not self._core.is_busy():
-                self._store.collect_tombstones(now_ms() - TOMBSTONE_AGE_MS)
-                self._store.commit()
+            now = now_ms()
+            if not all(self._is_up(region) for region in self._engines) or self._core.is_busy():
+                continue
+            await asyncio.gather(*(reader.read_through() for reader in self._read_now(None)))
+            if self._core.backlog() or self._core.unaccounted():
+                continue
+            await self._look_up_losers()
+            self._store.collect_tombstones(now - TOMBSTONE_AGE_MS)
+            self._store.commit()
+            for region in self._engines:
+                await self._journals.trim(region, now - JOURNAL_AGE_MS)
+
+    async def _look_up_losers(self) -> None:
+        """Find out of the losers of conflicts whether they had been acknowledged."""
+        unknown = {n: conflict for n, conflict, known in self._store.conflicts(0, PAGE, unknown=True) if known is None}
+        if unknown:
+            for n, acknowledged in (await self._journals.acknowledged_losers(unknown)).items():
+                self._store.set_acknowledged(n, acknowledged)
+            self._store.commit()
 
     # Answers
 
@@ -343,94 +354,32 @@ class Replicator:
         ]
         return json_response(200, orjson.dumps({"converged": False, "left": left}))
 
+    async def _diff(self, request: Request) -> Response:
+        """`GET /diff?table=NAME&limit=N`: the replicas of a table compared item by item."""
+        wanted = parse_qs(request.query)
+        table, limit = wanted.get("table", [""])[0], wanted.get("limit", ["100"])[0]
+        if table not in self._keys or not limit.isdigit():
+            known = ", ".join(sorted(self._keys)) or "none"
+            return json_response(400, orjson.dumps({"error": f"no global table {table!r}; there are: {known}"}))
+        regions = sorted(region for name, region in self._readers if name == table)
+        engines = {region: self._engines[region] for region in regions}
+        try:
+            found = await compare_replicas(table, self._keys[table], engines, int(limit))
+        except (CallFailed, EngineError, EngineRestarted) as error:
+            return json_response(503, orjson.dumps({"error": f"the replicas of {table} cannot all be read: {error}"}))
+        return json_response(
+            200,
+            orjson.dumps(
+                {"table": table, "items": found.counts, "differing": found.differing, "differences": found.shown}
+            ),
+        )
+
     def _read_now(self, table: str | None) -> list[Reader]:
         return [
             reader
             for (name, region), (reader, _) in self._readers.items()
             if table in (None, name) and self._is_up(region)
         ]
-
-    def _status(self) -> dict[str, Any]:
-        pairs: dict[tuple[str, str], dict[str, int]] = {}
-        for (_, source, target), pair in self._core.pairs.items():
-            total = pairs.setdefault((source, target), {"backlog": 0, "shipped": 0})
-            total["backlog"] += pair.backlog
-            total["shipped"] += pair.shipped
-        captured: dict[str, int] = dict.fromkeys(self._engines, 0)
-        for (_, region), (reader, _) in self._readers.items():
-            captured[region] += reader.captured
-        counts = self._store.counts()
-        return {
-            "pairs": [
-                {"source": source, "target": target, **total, **_percentiles(self._lags.get((source, target)))}
-                for (source, target), total in sorted(pairs.items())
-            ],
-            "regions": {
-                region: {"captured": count, "up": self._is_up(region), "boot": self._engines[region].boot}
-                for region, count in captured.items()
-            },
-            "replicas": [
-                {
-                    "table": table,
-                    "region": region,
-                    "ready": self._core.is_ready(table, region),
-                    "scanned": self._core.scanned(table, region),
-                    "backlog": self._core.backlog(table, target=region),
-                    "trouble": reader.trouble,
-                }
-                for (table, region), (reader, _) in sorted(self._readers.items())
-            ],
-            "conflicts": counts["conflicts"],
-            "lost": counts["lost"],
-        }
-
-    def _conflicts(self, after: int) -> dict[str, Any]:
-        return {
-            "conflicts": [
-                {
-                    "n": n,
-                    "table": conflict.table,
-                    "key": self._key_json(conflict.table, conflict.key),
-                    "winner": _version_json(conflict.winner),
-                    "loser": {**_version_json(conflict.loser), "acknowledged": acknowledged},
-                    "detected_ms": conflict.detected_ms,
-                }
-                for n, conflict, acknowledged in self._store.conflicts(after, PAGE)
-            ]
-        }
-
-    def _lost(self, after: int) -> dict[str, Any]:
-        return {
-            "lost": [
-                {
-                    "n": n,
-                    "table": lost.table,
-                    "key": self._key_json(lost.table, lost.key),
-                    **_version_json(lost.version),
-                    "reason": lost.reason,
-                    "detected_ms": lost.detected_ms,
-                }
-                for n, lost in self._store.lost(after, PAGE)
-            ]
-        }
-
-    def _key_json(self, table: str, key: bytes) -> Any:
-        attributes = self._keys.get(table)
-        return orjson.loads(key) if attributes is None else decode_key(attributes, key)
-
-
-def _version_json(version: Any) -> dict[str, Any]:
-    return {"region": version.region, "time_ms": version.time_ms}
-
-
-def _percentiles(samples: deque[int] | None) -> dict[str, int | None]:
-    if not samples:
-        return {"lag_p50_ms": None, "lag_p99_ms": None}
-    ordered = sorted(samples)
-    return {
-        "lag_p50_ms": ordered[len(ordered) // 2],
-        "lag_p99_ms": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)],
-    }
 
 
 def _after(request: Request) -> int:

@@ -231,9 +231,13 @@ class SqliteStore:
         row = self._db.execute("SELECT value FROM settings WHERE name = 'tombstones_since_ms'").fetchone()
         return 0 if row is None else int(row[0])
 
-    def conflicts(self, after: int, limit: int) -> list[tuple[int, Conflict, bool | None]]:
-        """Conflicts beyond number `after`, and whether the loser had been acknowledged (None: not known)."""
-        rows = self._db.execute("SELECT * FROM conflicts WHERE n > ? ORDER BY n LIMIT ?", (after, limit))
+    def conflicts(self, after: int, limit: int, *, unknown: bool = False) -> list[tuple[int, Conflict, bool | None]]:
+        """Conflicts beyond number `after`, and whether the loser had been acknowledged (None: not known).
+
+        Only those of which it is not known, if `unknown`.
+        """
+        which = " AND acknowledged IS NULL" if unknown else ""
+        rows = self._db.execute(f"SELECT * FROM conflicts WHERE n > ?{which} ORDER BY n LIMIT ?", (after, limit))
         return [
             (
                 n,

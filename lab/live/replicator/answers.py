@@ -1,0 +1,104 @@
+"""What the replicator tells about itself, as JSON values: status, conflicts, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from lab.core.conflict import Conflict, LostWrite, Version
+from lab.core.replication import Replication
+from lab.core.table import KeyAttribute
+from lab.live.replicator.engine import Engine
+from lab.live.replicator.image import decode_key
+from lab.live.replicator.lag_metrics import LagMetrics
+from lab.live.replicator.reader import Reader
+
+KeyOf = Callable[[str], tuple[KeyAttribute, ...] | None]
+
+
+def status(
+    core: Replication,
+    metrics: LagMetrics,
+    readers: Mapping[tuple[str, str], Reader],
+    engines: Mapping[str, Engine],
+    is_up: Callable[[str], bool],
+    counts: Mapping[str, int],
+) -> dict[str, Any]:
+    """`GET /status`."""
+    pairs: dict[tuple[str, str], dict[str, int]] = {}
+    for (_, source, target), pair in core.pairs.items():
+        total = pairs.setdefault((source, target), {"backlog": 0, "shipped": 0})
+        total["backlog"] += pair.backlog
+        total["shipped"] += pair.shipped
+    captured = dict.fromkeys(engines, 0)
+    for (_, region), reader in readers.items():
+        captured[region] += reader.captured
+    return {
+        "pairs": [
+            {"source": source, "target": target, **total, **metrics.summary(source, target)}
+            for (source, target), total in sorted(pairs.items())
+        ],
+        "regions": {
+            region: {"captured": count, "up": is_up(region), "boot": engines[region].boot}
+            for region, count in captured.items()
+        },
+        "replicas": [
+            {
+                "table": table,
+                "region": region,
+                "ready": core.is_ready(table, region),
+                "comparing": core.comparing(table, region),
+                "scanned": core.scanned(table, region),
+                "backlog": core.backlog(table, target=region),
+                "trouble": reader.trouble,
+            }
+            for (table, region), reader in sorted(readers.items())
+        ],
+        "conflicts": counts["conflicts"],
+        "lost": counts["lost"],
+    }
+
+
+def conflicts(found: Iterable[tuple[int, Conflict, bool | None]], key_of: KeyOf) -> dict[str, Any]:
+    """`GET /conflicts`."""
+    return {
+        "conflicts": [
+            {
+                "n": n,
+                "table": conflict.table,
+                "key": _key(conflict.table, conflict.key, key_of),
+                "winner": _version(conflict.winner),
+                "loser": {**_version(conflict.loser), "acknowledged": acknowledged},
+                "detected_ms": conflict.detected_ms,
+            }
+            for n, conflict, acknowledged in found
+        ]
+    }
+
+
+def lost(found: Iterable[tuple[int, LostWrite]], key_of: KeyOf) -> dict[str, Any]:
+    """`GET /lost`."""
+    return {
+        "lost": [
+            {
+                "n": n,
+                "table": write.table,
+                "key": _key(write.table, write.key, key_of),
+                **_version(write.version),
+                "reason": write.reason,
+                "detected_ms": write.detected_ms,
+            }
+            for n, write in found
+        ]
+    }
+
+
+def _key(table: str, key: bytes, key_of: KeyOf) -> Any:
+    attributes = key_of(table)
+    return orjson.loads(key) if attributes is None else decode_key(attributes, key)
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {"region": version.region, "time_ms": version.time_ms}

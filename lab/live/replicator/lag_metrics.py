@@ -1,0 +1,123 @@
+"""How long replicated writes took: kept for the status, and published to CloudWatch of the source region.
+
+`ReplicationLatency` by `TableName` and `ReceivingRegion` each lab minute, `PendingReplicationCount` as well for tables
+of version 2017.11.29: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.core.replication import Replication
+from lab.core.table import Tables
+from lab.live.clock import Clock, now_ms
+from lab.live.probe_cloudwatch import CloudWatchCalls, CloudWatchFailed
+
+NAMESPACE = "AWS/DynamoDB"
+PERIOD_MS = 60_000
+PERIOD_S_MIN = 1.0
+SAMPLES = 2048
+RATE_MS = 10_000
+Route = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Minute:
+    """The lags of one (table, source, target) since they were last published."""
+
+    count: int = 0
+    total: int = 0
+    least: int = 0
+    most: int = 0
+
+    def add(self, ms: int) -> None:
+        self.least = ms if self.count == 0 else min(self.least, ms)
+        self.most = max(self.most, ms)
+        self.count += 1
+        self.total += ms
+
+
+@dataclass
+class LagMetrics:
+    """Takes every lag. `run` publishes until it is cancelled; what CloudWatch does not take is lost, as on AWS."""
+
+    cloudwatch: CloudWatchCalls
+    clock: Clock
+    tables: Callable[[], Tables]
+    _recent: dict[Route, deque[tuple[int, int]]] = field(default_factory=dict)
+    _minutes: dict[tuple[str, str, str], _Minute] = field(default_factory=dict)
+
+    def add(self, table: str, source: str, target: str, ms: int) -> None:
+        """A write of `source` became readable in `target` after so many milliseconds."""
+        recent = self._recent.get((source, target))
+        if recent is None:
+            recent = self._recent[source, target] = deque(maxlen=SAMPLES)
+        recent.append((now_ms(), ms))
+        minute = self._minutes.get((table, source, target))
+        if minute is None:
+            minute = self._minutes[table, source, target] = _Minute()
+        minute.add(ms)
+
+    def summary(self, source: str, target: str) -> dict[str, Any]:
+        """Median, 99th percentile of the last lags, and writes per second of the last ten seconds."""
+        samples = self._recent.get((source, target), ())
+        lags = sorted(ms for _, ms in samples)
+        since = now_ms() - RATE_MS
+        rate = sum(1 for at, _ in samples if at >= since) * 1000 / RATE_MS
+        return {
+            "lag_p50_ms": lags[len(lags) // 2] if lags else None,
+            "lag_p99_ms": lags[min(len(lags) - 1, len(lags) * 99 // 100)] if lags else None,
+            "rate_per_s": rate,
+        }
+
+    async def run(self, core: Replication) -> None:
+        """Publish each lab minute."""
+        while True:
+            await asyncio.sleep(max(self.clock.wait_s(PERIOD_MS), PERIOD_S_MIN))
+            await self.publish(core)
+
+    async def publish(self, core: Replication) -> None:
+        """Publish what came since the last time."""
+        minutes, self._minutes = self._minutes, {}
+        by_source: dict[str, list[dict[str, Any]]] = {}
+        for (table, source, target), minute in minutes.items():
+            statistics = {
+                "SampleCount": minute.count,
+                "Sum": minute.total,
+                "Minimum": minute.least,
+                "Maximum": minute.most,
+            }
+            datum: dict[str, Any] = {
+                "MetricName": "ReplicationLatency",
+                "Unit": "Milliseconds",
+                "StatisticValues": statistics,
+            }
+            by_source.setdefault(source, []).append({**datum, **_dimensions(table, target)})
+        for table, source, target, waiting in self._pending(core):
+            pending: dict[str, Any] = {"MetricName": "PendingReplicationCount", "Unit": "Count", "Value": waiting}
+            by_source.setdefault(source, []).append({**pending, **_dimensions(table, target)})
+        for source, data in by_source.items():
+            request = {"Namespace": NAMESPACE, "MetricData": data}
+            try:
+                await self.cloudwatch.call(source, "PutMetricData", request)
+            except CloudWatchFailed:
+                continue
+
+    def _pending(self, core: Replication) -> list[tuple[str, str, str, int]]:
+        return [
+            (group.name, source.region, target.region, core.backlog(group.name, source.region, target.region))
+            for group in self.tables().global_tables
+            if group.version == "2017.11.29"
+            for source in group.replicas
+            for target in group.replicas
+            if source != target
+        ]
+
+
+def _dimensions(table: str, target: str) -> dict[str, Any]:
+    dimensions = [{"Name": "TableName", "Value": table}, {"Name": "ReceivingRegion", "Value": target}]
+    return {"Dimensions": dimensions, "Timestamp": now_ms() / 1000}
