@@ -91,15 +91,11 @@ class LagMetrics:
                 "Minimum": minute.least,
                 "Maximum": minute.most,
             }
-            datum: dict[str, Any] = {
-                "MetricName": "ReplicationLatency",
-                "Unit": "Milliseconds",
-                "StatisticValues": statistics,
-            }
-            by_source.setdefault(source, []).append({**datum, **_dimensions(table, target)})
+            latency = {"MetricName": "ReplicationLatency", "Unit": "Milliseconds", **_dimensions(table, target)}
+            by_source.setdefault(source, []).append({**latency, "StatisticValues": statistics})
         for table, source, target, waiting in self._pending(core):
-            pending: dict[str, Any] = {"MetricName": "PendingReplicationCount", "Unit": "Count", "Value": waiting}
-            by_source.setdefault(source, []).append({**pending, **_dimensions(table, target)})
+            pending = {"MetricName": "PendingReplicationCount", "Unit": "Count", **_dimensions(table, target)}
+            by_source.setdefault(source, []).append({**pending, "Value": waiting})
         for source, data in by_source.items():
             request = {"Namespace": NAMESPACE, "MetricData": data}
             try:
