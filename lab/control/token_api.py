@@ -25,6 +25,8 @@ from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Request, Response, json_response
 
 PASSED_ON_LIMIT_S = 10.0
+DIFF_LIMIT_S = 120.0
+"""A comparison reads every item of every replica."""
 CONVERGED_LIMIT_MS = 600_000
 
 
@@ -101,6 +103,10 @@ class TokenApi:
                 return await self._pass_on(self._resolver, "edge", "/".join(["/status/health-checks", *rest]))
             case "GET", ["api", ("conflicts" | "lost") as what]:
                 return await self._pass_on(self._replicator, "replicator", f"/{what}?{request.query}")
+            case "GET", ["api", "diff"]:
+                return await self._pass_on(
+                    self._replicator, "replicator", f"/diff?{request.query}", limit_s=DIFF_LIMIT_S
+                )
             case "GET", ["api", "logs", region, *rest]:
                 if region not in self._fronts:
                     return _error(404, f"no region {region}")

@@ -1,0 +1,31 @@
+"""`lab lost`: the acknowledged writes that died with a region, as the lab counted them."""
+
+from __future__ import annotations
+
+import click
+
+from lab.cli.project import Project
+from lab.cli.records import key_text, moment, pages, print_records
+
+
+@click.command(short_help="acknowledged writes that died with a region")
+@click.option("--table", metavar="NAME", help="those of one table")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.pass_obj
+def lost(project: Project, table: str | None, as_json: bool) -> int:
+    """Every acknowledged write that had not left its region when the region lost its data."""
+    rows = [row for row in pages(project.running(), "lost") if table in (None, row["table"])]
+    print_records(
+        rows,
+        {
+            "Table": lambda row: str(row["table"]),
+            "Key": lambda row: key_text(row["key"]),
+            "Region": lambda row: str(row["region"]),
+            "Written": lambda row: moment(row["time_ms"]),
+            "Why": lambda row: str(row.get("reason", "")),
+        },
+        as_json=as_json,
+        name="lost",
+        none="No acknowledged write was lost.",
+    )
+    return 0
