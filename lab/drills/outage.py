@@ -21,7 +21,7 @@ from lab.core.drill_outage import (
 )
 from lab.core.drill_report import Report, outage_report
 from lab.core.history import Operation
-from lab.core.scenario import OutageScenario, choose_places, known_places, two_regions
+from lab.core.scenario import OutageScenario, choose_places, known_places, load_for, two_regions
 from lab.data import geography
 from lab.drills.load import PlaceLoad, RecentKeys
 from lab.drills.options import DrillOptions
@@ -74,6 +74,7 @@ def _run(name: str, lab: Lab, options: DrillOptions, *, hang: bool) -> Report:
         places,
         hang=hang,
         lose_data=options.lose_data,
+        load=load_for(lab.topology),
         steady_ms=STEADY_MS,
         lag_ms=LAG_MS if options.lose_data else 0,
         outage_limit_ms=limit_ms,
