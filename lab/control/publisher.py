@@ -61,6 +61,7 @@ class _Subscriber:
         self.wanted: dict[str, int] = {}
         self.problem: str | None = None
         self._attempts = 0
+        self._waited_for: dict[str, int] = {}
         self._changed = asyncio.Event()
         self._attempted = asyncio.Condition()
 
@@ -81,6 +82,9 @@ class _Subscriber:
         """Until the part has all that is wanted now, or an attempt to give it that has failed."""
         goal = dict(self.wanted)
         attempts = self._attempts
+        if self.problem is not None and goal == self._waited_for:
+            return  # it is away, and whoever changed something for it has waited already
+        self._waited_for = goal
 
         def over() -> bool:
             has_all = all(self.held.get(name, -1) >= version for name, version in goal.items())
