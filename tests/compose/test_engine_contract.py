@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from lab.testing import RegionContainers
+from lab.compose.docker_faults import ContainerFault, break_region
+from lab.compose.host import ComposeLab
+from lab.testing import CallFromPlaceFailed, RegionContainers
 
 pytestmark = pytest.mark.docker
 ROLE = "arn:aws:iam::000000000000:role/contract"
@@ -162,9 +164,6 @@ def test_a_region_outside_the_lab_is_refused(regions: RegionContainers) -> None:
 def test_a_region_that_was_killed_comes_back_with_its_tables_and_functions(
     regions: RegionContainers, table: str
 ) -> None:
-    from lab.compose.docker_faults import break_region
-    from lab.compose.host import ComposeLab
-
     regions.client("dynamodb", EAST).put_item(TableName=table, Item={"id": {"S": "kept"}})
     regions.lab.converged(table)
     running = regions.lab.running
@@ -173,4 +172,40 @@ def test_a_region_that_was_killed_comes_back_with_its_tables_and_functions(
     assert running.mend_containers()
     regions.lab.eventually(lambda: item(regions, EAST, table, "kept"), within_s=60)
     answer = regions.lab.eventually(lambda: regions.lab.place("dublin").get("http://api.lab.test/health"), within_s=60)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("fault", ["pause", "disconnect"])
+def test_a_region_whose_containers_fail_is_not_reached_until_they_are_mended(
+    regions: RegionContainers, fault: ContainerFault
+) -> None:
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    break_region(running.project, WEST, fault)
+    try:
+        with pytest.raises((CallFromPlaceFailed, AssertionError)):
+            answer = regions.lab.place("tokyo").get("http://api.lab.test/health", timeout_s=3)
+            assert answer.region == WEST
+    finally:
+        mended = running.mend_containers()
+    assert mended, "what Docker did was not seen"
+    answer = regions.lab.eventually(
+        lambda: regions.lab.place("tokyo").get("http://api.lab.test/health", timeout_s=5), within_s=60
+    )
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("service", ["replicator", "control", "resolver", "front-us-east-1"])
+def test_a_part_that_is_restarted_goes_on_where_it_was(regions: RegionContainers, table: str, service: str) -> None:
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    regions.client("dynamodb", WEST).put_item(TableName=table, Item={"id": {"S": "before"}})
+    running.project.container(service).restart(timeout=3)
+    running.await_engines()
+    regions.client("dynamodb", WEST).put_item(TableName=table, Item={"id": {"S": "after"}})
+    for key in ("before", "after"):
+        regions.lab.eventually(lambda k=key: item(regions, EAST, table, k), within_s=60)
+    answer = regions.lab.eventually(
+        lambda: regions.lab.place("dublin").get("http://api.lab.test/health", timeout_s=5), within_s=60
+    )
     assert answer.status == 200
