@@ -43,7 +43,9 @@ CLIENT_TIMEOUT_MS = 5000
 CLIENT_TIMEOUT_FLOOR_MS = 3500
 CHECK_ANSWER_LIMIT_MS = 2000
 """A health check waits so long for an answer once it is connected."""
-STEADY_MS = 1500
+STEADY_MS_MIN = 1000
+STEADY_REQUESTS = 4
+"""Of each kind and place, before the fault: so that it is known who served whom."""
 LAG_MS = 1500
 
 
@@ -69,13 +71,14 @@ def _run(name: str, lab: Lab, options: DrillOptions, *, hang: bool) -> Report:
     bound = _bound(lab, routing, hang=hang)
     places = known_places(lab.topology, options.places) or choose_places(lab.topology, geography(), region)
     limit_ms = bound.total_ms * 2 + 10_000
+    load = load_for(lab.topology)
     scenario = OutageScenario(
         region,
         places,
         hang=hang,
         lose_data=options.lose_data,
-        load=load_for(lab.topology),
-        steady_ms=STEADY_MS,
+        load=load,
+        steady_ms=round(STEADY_REQUESTS / load.reads_per_second * 1000) + STEADY_MS_MIN,
         lag_ms=LAG_MS if options.lose_data else 0,
         outage_limit_ms=limit_ms,
         return_limit_ms=limit_ms,
