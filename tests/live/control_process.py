@@ -152,7 +152,7 @@ class ControlLab:
     def __init__(self, *, regions: tuple[str, ...] = ("us-east-1", "us-west-2"), parts: bool = True) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="lab-")
         folder = Path(self._folder.name)
-        ports = _free_ports("127.45.0.1", 2)
+        ports = _free_ports("127.45.0.1", 3)
         self.topology = Topology(
             "127.45",
             regional_addresses("127.45", regions),
@@ -161,6 +161,7 @@ class ControlLab:
             str(folder),
             aws_port=ports[0],
             control_port=ports[1],
+            dns_port=ports[2],
         )
         (folder / "state").mkdir()
         self._topology_path = folder / "topology.json"
@@ -203,6 +204,12 @@ class ControlLab:
 
     def stop_part(self, name: str) -> None:
         self.parts.pop(name).close()
+
+    def start_edge(self) -> None:
+        """A real edge in place of the part that only records."""
+        if "edge" in self.parts:
+            self.stop_part("edge")
+        self.engines["edge"] = self._spawn("lab.live.edge")
 
     def start_engine(self, region: str) -> None:
         """A real engine of a region, empty."""
@@ -247,7 +254,7 @@ class ControlLab:
     def client(self, service: str, region: str = "us-east-1") -> Any:
         """A boto3 client of a region's endpoint, or of the global one for services that have it."""
         url = f"http://127.0.0.1:{self._front.ports[region]}"
-        if service in ("route53", "iam", "sts", "globalaccelerator"):
+        if service in ("route53", "iam", "sts", "globalaccelerator") or service.startswith("route53-recovery"):
             url = f"http://{self.topology.global_address}:{self.topology.aws_port}"
         if (service, region) not in self._boto:
             config = Config(retries={"total_max_attempts": 1})
