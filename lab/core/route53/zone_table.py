@@ -109,7 +109,7 @@ def changed_zone_table(before: ZoneTable, zone: HostedZone) -> ZoneTable | None:
     tail = 0
     while tail < shorter - head and old[-1 - tail] is new[-1 - tail]:
         tail += 1
-    gone, come = old[head : len(old) - tail], new[head : len(new) - tail]
+    gone, come = _differing(old[head : len(old) - tail], new[head : len(new) - tail])
     if len(gone) + len(come) > CHANGES_MAX:
         return None
     texts = {record.name for record in (*gone, *come)}
@@ -121,6 +121,12 @@ def changed_zone_table(before: ZoneTable, zone: HostedZone) -> ZoneTable | None:
         table.delegations.discard(name)
         _note_name(table, table.groups, name)
     return table
+
+
+def _differing(old: Group, new: Group) -> tuple[Group, Group]:
+    """What is only in the one and only in the other; what changed at two ends of a zone leaves the rest alone."""
+    stay = set(map(id, old)) & set(map(id, new))
+    return tuple(r for r in old if id(r) not in stay), tuple(r for r in new if id(r) not in stay)
 
 
 def _grouped(records: tuple[RecordSet, ...]) -> tuple[dict[bytes, dict[str, Group]], tuple[str, ...]]:
