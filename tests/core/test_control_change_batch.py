@@ -10,7 +10,16 @@ import pytest
 from lab.control.aws_error import AwsError
 from lab.control.route53.change_batch import RecordChange, changed
 from lab.core.route53.catalog import apex_records
-from lab.core.zone import AliasTarget, CidrCollection, CidrLocation, HostedZone, RecordSet, Zones
+from lab.core.zone import (
+    AliasTarget,
+    CidrCollection,
+    CidrLocation,
+    CidrRouting,
+    GeoLocation,
+    HostedZone,
+    RecordSet,
+    Zones,
+)
 from lab.core.zone_change import ZonesChange, changed_zones
 
 ZONE = HostedZone("Z1", "example.com.", apex_records("Z1", "example.com."))
@@ -70,6 +79,12 @@ def test_all_reasons_are_told_at_once() -> None:
         ((("CREATE", replace(WWW, values=("1.2.3",))),), "ARRDATAIllegalIPv4Address"),
         ((("CREATE", replace(WWW, type="TXT", values=("bare words",))),), "quotation marks"),
         ((("CREATE", replace(WWW, type="MX", values=("mail.example.",))),), "MXRRDATANotValid"),
+        ((("CREATE", replace(WWW, type="CNAME", values=("a.b.",), set_identifier="a", multivalue=True)),), "of type CNAME"),
+        ((("UPSERT", replace(ZONE.record_sets[0], set_identifier="a", weight=1)),), "has no routing policy"),
+        ((("CREATE", replace(WWW, set_identifier="a", cidr=CidrRouting("absent", "berlin"))),), "no CIDR collection"),
+        ((("CREATE", replace(WWW, set_identifier="a", cidr=CidrRouting("collection", "rome"))),), "no location rome"),
+        ((("CREATE", replace(WWW, set_identifier="a", geo_location=GeoLocation("EU", "DE"))),), "exactly one of"),
+        ((("CREATE", replace(WWW, set_identifier="a", geo_location=GeoLocation(None, "XX"))),), "no geolocation XX"),
         ((("DELETE", ZONE.record_sets[0]),), "at least one NS record"),
         ((("DELETE", ZONE.record_sets[1]),), "exactly one SOA record"),
         (

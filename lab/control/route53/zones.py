@@ -136,6 +136,10 @@ class ZonesPlane:
         self._state.replace_zones(_swap(self._state.value.zones, zone, updated))
         return {"HostedZone": hosted_zone(updated)}
 
+    def get_dnssec(self, call: Call) -> dict[str, Any]:
+        self._state.zone(call.parameters["HostedZoneId"])
+        return {"Status": {"ServeSignature": "NOT_SIGNING"}, "KeySigningKeys": []}
+
     def get_hosted_zone_count(self, call: Call) -> dict[str, Any]:
         return {"HostedZoneCount": len(self._state.value.zones)}
 
