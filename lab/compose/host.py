@@ -9,6 +9,7 @@ import io
 import json
 import tarfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,19 +82,32 @@ class ComposeLab(RunningLab):
         """As Compose made them, and the engines filled again."""
         from lab.compose.docker_faults import heal_containers
 
+        runs = self._engine_runs()
         done = heal_containers(self.project)
         if done:
-            self.await_engines()
+            started = [words.partition(" ")[0] for words in done if not words.endswith(("paused", "disconnected"))]
+            self.await_engines({code: runs.get(code) for code in started})
         return done
 
-    def await_engines(self) -> None:
-        """Until control has met every engine and filled it. Raises LabUnreachable."""
+    def _engine_runs(self) -> dict[str, str | None]:
+        """Each engine's run as control knows it; nothing while control does not answer."""
+        try:
+            engines = super().call("GET", "/api/status")["parts"]["control"]["engines"]
+        except LabUnreachable:
+            return {}
+        return {code: engine["boot"] for code, engine in engines.items()}
+
+    def await_engines(self, earlier: Mapping[str, str | None] | None = None) -> None:
+        """Until control has met every engine and filled it; `earlier` names runs that have ended. Raises LabUnreachable."""
+        ended = {run for run in (earlier or {}).values() if run is not None}
         deadline = time.monotonic() + REFILL_LIMIT_S
         waiting = "control does not answer"
         while time.monotonic() < deadline:
             try:
                 engines = super().call("GET", "/api/status")["parts"]["control"]["engines"]
-                missing = [code for code, engine in engines.items() if engine["boot"] is None]
+                missing = [
+                    code for code, engine in engines.items() if engine["boot"] is None or engine["boot"] in ended
+                ]
                 if not missing:
                     return
                 waiting = f"{', '.join(missing)} not ready: {[engines[code]['problem'] for code in missing]}"

@@ -30,6 +30,7 @@ class EngineWatch:
     ) -> None:
         self._engines, self._refill, self._log = engines, refill, log
         self.boots: dict[str, str] = {}
+        self._away: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -43,25 +44,25 @@ class EngineWatch:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def status(self) -> dict[str, Any]:
-        """Each region's run, None while it has not been filled."""
-        return {region: self.boots.get(region) for region in self._engines}
+        """Each region's run, None while it does not answer or has not been filled."""
+        return {region: None if region in self._away else self.boots.get(region) for region in self._engines}
 
     async def _watch(self, region: str) -> None:
-        away = False
         while True:
             try:
                 boot = await self._boot(region)
             except CallFailed as failure:
-                if region in self.boots and not away:
+                if region in self.boots and region not in self._away:
                     self._log(f"{region}: the engine does not answer: {failure}")
-                away = True
+                self._away.add(region)
             else:
-                away = False
                 if boot is not None and boot != self.boots.get(region):
                     if region in self.boots:
                         self._log(f"{region}: the engine was started again, empty; making again what it had")
                     if await self._refill(region):
                         self.boots[region] = boot
+                if self.boots.get(region) == boot:
+                    self._away.discard(region)
             await asyncio.sleep(INTERVAL_S)
 
     async def _boot(self, region: str) -> str | None:
