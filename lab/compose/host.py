@@ -98,7 +98,7 @@ class ComposeLab(RunningLab):
         return {code: engine["boot"] for code, engine in engines.items()}
 
     def await_engines(self, earlier: Mapping[str, str | None] | None = None) -> None:
-        """Until control has met every engine and filled it; `earlier` names runs that have ended. Raises LabUnreachable."""
+        """Until control has met and filled every engine; `earlier` are runs that have ended. Raises LabUnreachable."""
         ended = {run for run in (earlier or {}).values() if run is not None}
         deadline = time.monotonic() + REFILL_LIMIT_S
         waiting = "control does not answer"
