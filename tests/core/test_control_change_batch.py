@@ -79,7 +79,7 @@ def test_all_reasons_are_told_at_once() -> None:
         ((("CREATE", replace(WWW, values=("1.2.3",))),), "ARRDATAIllegalIPv4Address"),
         ((("CREATE", replace(WWW, type="TXT", values=("bare words",))),), "quotation marks"),
         ((("CREATE", replace(WWW, type="MX", values=("mail.example.",))),), "MXRRDATANotValid"),
-        ((("CREATE", replace(WWW, type="CNAME", values=("a.b.",), set_identifier="a", multivalue=True)),), "of type CNAME"),
+        ((("CREATE", replace(WWW, type="CNAME", values=("a.b.",), set_identifier="a", multivalue=True)),), "answer"),
         ((("UPSERT", replace(ZONE.record_sets[0], set_identifier="a", weight=1)),), "has no routing policy"),
         ((("CREATE", replace(WWW, set_identifier="a", cidr=CidrRouting("absent", "berlin"))),), "no CIDR collection"),
         ((("CREATE", replace(WWW, set_identifier="a", cidr=CidrRouting("collection", "rome"))),), "no location rome"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from control_process import ControlLab, lab_fixture
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
+from control_process import ControlLab, eventually, lab_fixture
 
 from lab.core.zone import RecordSet
 
@@ -251,3 +252,33 @@ def test_policies_and_instances_are_back_after_control_was_killed(lab: ControlLa
     assert client.get_traffic_policy_instance(Id=made["Id"])["TrafficPolicyInstance"]["Name"] == f"www.{name}."
     listed = client.list_resource_record_sets(HostedZoneId=zone_id)["ResourceRecordSets"]
     assert sum(record.get("TrafficPolicyInstanceId") == made["Id"] for record in listed) == 3
+
+
+def test_an_update_that_control_died_in_is_completed_when_it_is_back(lab: ControlLab, zone: tuple[str, str]) -> None:
+    client, (zone_id, name) = lab.client("route53"), zone
+    policy_id = make_policy(lab, "tree", nested("192.0.2.1", "192.0.2.2"))
+    made = make_instance(lab, zone_id, f"www.{name}", policy_id)
+    client.create_traffic_policy_version(Id=policy_id, Document=nested("192.0.2.3", "192.0.2.4"))
+    update = {"Id": made["Id"], "TTL": 20, "TrafficPolicyId": policy_id, "TrafficPolicyVersion": 2}
+    lab.edge.hanging = True  # so that the first step is not published and the second one waits
+    failures: list[Exception] = []
+
+    def call() -> None:
+        try:
+            client.update_traffic_policy_instance(**update)
+        except (EndpointConnectionError, ConnectionClosedError) as error:
+            failures.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    records = lab.state / "control" / "route53.json"
+    eventually(lambda: b'"updating":true' in records.read_bytes(), "the first step")
+    lab.process.kill()
+    caller.join()
+    lab.edge.hanging = False
+    lab.kill_and_restart()
+    assert failures
+    found = client.get_traffic_policy_instance(Id=made["Id"])["TrafficPolicyInstance"]
+    assert (found["TrafficPolicyVersion"], found["TTL"]) == (2, 20)
+    wanted = {"192.0.2.3", "192.0.2.4"}
+    eventually(lambda: {value for r in published(lab, zone_id) for value in r.values} == wanted, "the new tree alone")

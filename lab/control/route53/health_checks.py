@@ -53,7 +53,10 @@ class HealthChecksPlane:
             return _created(present)
         if len(records.health_checks) >= CHECKS_MAX:
             raise AwsError("TooManyHealthChecks", f"Limits Exceeded: MAX_HEALTH_CHECKS_BY_OWNER - {CHECKS_MAX}")
-        self._check_references(made)
+        self._check_children(made)
+        control = made.routing_control_arn
+        if control is not None and control not in self._state.routing_controls():
+            raise AwsError("InvalidInput", f"Routing control {control} does not exist.")
         references = {**records.used_references, reference: made.health_check_id}
         self._state.replace_checks((*records.health_checks, made), used_references=references)
         return _created(made)
@@ -78,7 +81,7 @@ class HealthChecksPlane:
             created_ms=check.created_ms,
             version=check.version + 1,
         )
-        self._check_references(updated)
+        self._check_children(updated)
         checks = tuple(updated if other is check else other for other in self._state.value.health_checks)
         self._state.replace_checks(checks)
         return {"HealthCheck": _health_check(updated)}
@@ -133,10 +136,7 @@ class HealthChecksPlane:
             raise AwsError("InvalidInput", f"{operation} is not available for health checks of type {check.type}")
         return check
 
-    def _check_references(self, check: HealthCheck) -> None:
-        control = check.routing_control_arn
-        if control is not None and control not in self._state.routing_controls():
-            raise AwsError("InvalidInput", f"Routing control {control} does not exist.")
+    def _check_children(self, check: HealthCheck) -> None:
         known = {c.health_check_id: c for c in self._state.value.health_checks}
         for child_id in check.child_health_checks:
             child = known.get(child_id)
