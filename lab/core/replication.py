@@ -157,7 +157,7 @@ class Replication:
             if left is None:
                 self._store.forget(name, key)
             else:
-                self._store.save(name, key, left, pending=bool(left.lacking(group.replicas)))
+                self._store.save(name, key, left, pending=bool(left.lacking(group.replicas)), news=lost)
         self._shipping.recount(name)
 
     # What is read
@@ -167,12 +167,13 @@ class Replication:
         return self._store.checkpoint(table, region) or Checkpoint()
 
     def on_records(
-        self, table: str, region: str, records: Iterable[Record], checkpoint: Checkpoint, now_ms: int
+        self, table: str, region: str, records: Sequence[Record], checkpoint: Checkpoint, now_ms: int
     ) -> None:
         """Take what was read of a region's stream; on return it is remembered, and may be shipped."""
         group = self._ledger.groups.get(table)
         if group is None or region not in group.replicas:
             return
+        self._ledger.expect(table, (record.key for record in records))
         for record in records:
             self._on_record(table, region, record, now_ms)
             if group.comparing:
@@ -205,6 +206,18 @@ class Replication:
         """An apply has turned out to have arrived after all: what it wrote is not lost."""
         if after is not None and (before is None or after.winner != before.winner):
             self._store.remove_lost(table, key, after.winner)
+
+    def expect(self, table: str, keys: Iterable[bytes]) -> None:
+        """These items are about to be asked for."""
+        self._ledger.expect(table, keys)
+
+    def is_confirmed(self, table: str, region: str, key: bytes, version: Version, position: int) -> bool:
+        """Whether a record of one of our own applies says nothing new: a region is known to have held it, or later."""
+        known = self._ledger.load(table, key) if table in self._ledger.groups else None
+        if known is None or known.item.winner != version:
+            return False
+        held = known.item.held.get(region)
+        return held is not None and held.version == version and held.position >= position
 
     def commit(self) -> None:
         """Make the outcomes so far durable."""

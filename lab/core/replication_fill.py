@@ -95,6 +95,7 @@ class Filling:
         state = self.state(fill.table, fill.target)
         if (fill.source == fill.target) != (fill.target in group.comparing) or state.scanned_to != fill.after:
             return  # something has happened since it was asked for
+        self._ledger.expect(fill.table, (row.key for row in page))
         for row in page:
             known = self._ledger.load(fill.table, row.key)
             if state.compare:

@@ -7,14 +7,14 @@ image and with what each region holds.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from lab.core.item import Held, Item
 from lab.core.replication_store import ReplicationStore, all_pending
 
-CACHE_ITEMS = 10_000
-CACHE_BYTES = 24 * 1024 * 1024
+CACHE_ITEMS = 4_000
+CACHE_BYTES = 16 * 1024 * 1024
 
 Route = tuple[str, str]
 """Source and target."""
@@ -76,6 +76,12 @@ class Ledger:
             item = Item(item.winner, item.digest, None, held)
         return self._cached(table, key, item, self.routes_of(table, item) if pending else ())
 
+    def expect(self, table: str, keys: Iterable[bytes]) -> None:
+        """These items are about to be loaded."""
+        wanted = [key for key in keys if (table, key) not in self._cache]
+        if len(wanted) > 1:
+            self.store.expect(table, wanted)
+
     def settle(self, table: str, key: bytes, item: Item, known: Known | None) -> tuple[Route, ...]:
         """Keep an item as it is after something happened to `known`; the routes on which it is to be shipped."""
         routes = self.routes_of(table, item)
@@ -83,7 +89,8 @@ class Ledger:
         if not routes:
             item = Item(item.winner, item.digest, None, item.held)
         if routes or before or known is None or known.item.winner != item.winner:
-            self.store.save(table, key, item, pending=bool(routes))
+            news = known is None or known.item.winner != item.winner
+            self.store.save(table, key, item, pending=bool(routes), news=news)
         if routes != before:
             for source, target in before:
                 self.pair(table, source, target).backlog -= 1
@@ -91,6 +98,11 @@ class Ledger:
                 self.pair(table, source, target).backlog += 1
         self._cached(table, key, item, routes)
         return routes
+
+    def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Known]]:
+        """Pending items from the store in the order of their keys, beyond `after`; they are cached."""
+        rows = self.store.pending(table, after, limit)
+        return [(key, self._cached(table, key, item, self.routes_of(table, item))) for key, item in rows]
 
     def confirm(self, table: str, key: bytes, item: Item) -> None:
         """Note what is known better of a settled item that stays settled; the store need not know."""
@@ -131,7 +143,7 @@ class Ledger:
             kept = item if len(held) == len(item.held) else Item(item.winner, item.digest, item.image, held)
             routes = self.routes_of(table, kept)
             if kept is not item or not routes:
-                self.store.save(table, key, kept, pending=bool(routes))
+                self.store.save(table, key, kept, pending=bool(routes), news=False)
             for source, target in routes:
                 self.pair(table, source, target).backlog += 1
                 on_route(source, target)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-QUEUE_LIMIT = 10_000
+QUEUE_LIMIT = 5_000
 
 
 class Waiting(NamedTuple):

@@ -148,13 +148,13 @@ class Shipping:
     def _sweep(self, table: str, source: str, target: str, queue: ShippingQueue, now_ms: int) -> None:
         """Fill a queue that has run empty from the store."""
         for _ in range(SWEEP_PAGES):
-            rows = self._ledger.store.pending(table, queue.sweep_after, SWEEP_PAGE)
+            rows = self._ledger.pending(table, queue.sweep_after, SWEEP_PAGE)
             if not rows:
                 queue.more_in_store = False
                 return
-            for key, item in rows:
-                if (source, target) in self._ledger.routes_of(table, item):
-                    queue.add(key, now_ms, item.winner.time_ms)
+            for key, known in rows:
+                if (source, target) in known.routes:
+                    queue.add(key, now_ms, known.item.winner.time_ms)
             queue.sweep_after = rows[-1][0]
             if queue.waiting:
                 return

@@ -6,7 +6,7 @@ checkpoint never says more was read than what was made of it is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -57,8 +57,11 @@ class ReplicationStore(Protocol):
     def load(self, table: str, key: bytes) -> tuple[Item, bool] | None:
         """An item, and whether it is pending (some replica lacks it). A settled one has an empty `held`."""
 
-    def save(self, table: str, key: bytes, item: Item, *, pending: bool) -> None:
-        """Keep an item; only a pending one's `held` and `image` need be kept."""
+    def expect(self, table: str, keys: Sequence[bytes]) -> None:
+        """These items are about to be loaded: a hint, for stores that find many at once faster."""
+
+    def save(self, table: str, key: bytes, item: Item, *, pending: bool, news: bool) -> None:
+        """Keep an item; only a pending one's `held` and `image` need be kept. `news`: its winner is another one."""
 
     def forget(self, table: str, key: bytes) -> None:
         """Drop an item."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from lab.core.conflict import Conflict, LostWrite, Version
@@ -44,7 +44,10 @@ class SimStore:
         item = found[0]
         return Item(item.winner, item.digest, None, {}), False
 
-    def save(self, table: str, key: bytes, item: Item, *, pending: bool) -> None:
+    def expect(self, table: str, keys: Sequence[bytes]) -> None:
+        """Nothing to prepare."""
+
+    def save(self, table: str, key: bytes, item: Item, *, pending: bool, news: bool) -> None:
         self._put(self._items, (table, key), (item, pending))
 
     def forget(self, table: str, key: bytes) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -15,7 +16,7 @@ from lab.core.table import KeyAttribute
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed
 from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
-from lab.live.replicator.image import decode_record
+from lab.live.replicator.image import decode_record, decode_version, encode_key
 from lab.live.replicator.stream import Stream, StreamGap
 
 IDLE_S_MIN = 0.05
@@ -110,12 +111,25 @@ class Reader:
             self.stream.reopen()  # another reader met a new run of the engine; these records are of the old one
             return 0, True
         if records:
-            decoded = [decode_record(self.key, record) for record in records]
-            last = Checkpoint(str(records[-1]["dynamodb"]["SequenceNumber"]), exact=True)  # type: ignore[index]
+            self.core.expect(self.table, [self._key(record) for record in records if "lab" in record])
+            decoded = [decode_record(self.key, record) for record in records if not self._is_echo(record)]
+            last = Checkpoint(str(records[-1]["dynamodb"]["SequenceNumber"]), exact=True)
             self.core.on_records(self.table, self.engine.region, decoded, last, now_ms())
             self.captured += sum(1 for record in decoded if record.mark is None)
             self.on_read(self.table, self.engine.region, False)
         return len(records), more
+
+    def _is_echo(self, record: dict[str, Any]) -> bool:
+        """Whether a record is of an apply that has been answered; most are, and need not be looked at closely."""
+        mark = record.get("lab")
+        if mark is None:
+            return False
+        change = record["dynamodb"]
+        position = int(change["SequenceNumber"][20:])
+        return self.core.is_confirmed(self.table, self.engine.region, self._key(record), decode_version(mark), position)
+
+    def _key(self, record: dict[str, Any]) -> bytes:
+        return encode_key(self.key, record["dynamodb"]["Keys"])
 
     def _report(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self.trouble:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import math
 import random
 from pathlib import Path
@@ -86,6 +87,9 @@ class Replicator:
     # Part
 
     async def start(self) -> None:
+        # Records and items make no cycles: looking for some at every 700th object costs a tenth of the time.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         documents = self._context.store
         documents.watch(Tables, self._on_tables)
         documents.watch(FaultSet, self._on_faults)

@@ -7,8 +7,9 @@ committed, a machine that loses its power would, but then the engines have lost 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,7 +18,9 @@ from lab.core.item import Held, Item
 from lab.core.replication_store import Checkpoint, ReplicaState
 
 SCHEMA_VERSION = 2
-CACHE_KIB = 16 * 1024
+EXPECT_AT_ONCE = 250
+LATE_AT_MOST = 2_000
+CACHE_KIB = 8 * 1024
 SCHEMA = """
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE items (
@@ -49,6 +52,20 @@ CREATE TABLE lost (
 """
 
 
+_LOAD = (
+    "SELECT i.key, i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image FROM items i"
+    " LEFT JOIN outbox o ON o.table_id = i.table_id AND o.key = i.key"
+)
+
+
+class _Late(NamedTuple):
+    """A saved item that the database has not been told of yet."""
+
+    item: Item
+    pending: bool
+    news: bool
+
+
 class SqliteStore:
     """A `ReplicationStore` in the file at `path`. A file of another version is replaced."""
 
@@ -59,6 +76,8 @@ class SqliteStore:
         for number, name in self._db.execute("SELECT id, name FROM names"):
             self._names[name], self._codes[number] = number, name
         self._open = False
+        self._late: dict[tuple[int, bytes], _Late] = {}
+        self._expected: dict[tuple[int, bytes], tuple[Any, ...] | None] = {}
         self._checkpoints: dict[tuple[str, str], Checkpoint] = {
             (self._codes[table], self._codes[region]): Checkpoint(sequence, bool(exact))
             for table, region, sequence, exact in self._db.execute(
@@ -78,37 +97,72 @@ class SqliteStore:
     # ReplicationStore
 
     def load(self, table: str, key: bytes) -> tuple[Item, bool] | None:
-        row = self._db.execute(
-            "SELECT i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image FROM items i"
-            " LEFT JOIN outbox o ON o.table_id = i.table_id AND o.key = i.key WHERE i.table_id = ? AND i.key = ?",
-            (self._id(table), key),
-        ).fetchone()
+        entry = (self._id(table), key)
+        late = self._late.get(entry)
+        if late is not None:
+            item = late.item if late.pending else Item(late.item.winner, late.item.digest, None, {})
+            return item, late.pending
+        if entry in self._expected:
+            return self._found(self._expected[entry])
+        return self._found(self._db.execute(f"{_LOAD} WHERE i.table_id = ? AND i.key = ?", entry).fetchone())
+
+    def _found(self, row: tuple[Any, ...] | None) -> tuple[Item, bool] | None:
         if row is None:
             return None
-        time_ms, region, counter, digest, held, image = row
+        _, time_ms, region, counter, digest, held, image = row
         winner = Version(time_ms, self._codes[region], counter)
         return Item(winner, digest, image, {} if held is None else _decode_held(held)), held is not None
 
-    def save(self, table: str, key: bytes, item: Item, *, pending: bool) -> None:
-        table_id, winner = self._id(table), item.winner
+    def expect(self, table: str, keys: Sequence[bytes]) -> None:
+        table_id = self._id(table)
+        wanted = [key for key in keys if (table_id, key) not in self._late and (table_id, key) not in self._expected]
+        for start in range(0, len(wanted), EXPECT_AT_ONCE):
+            chunk = wanted[start : start + EXPECT_AT_ONCE]
+            self._expected.update(dict.fromkeys((table_id, key) for key in chunk))
+            marks = ",".join("?" * len(chunk))
+            rows = self._db.execute(f"{_LOAD} WHERE i.table_id = ? AND i.key IN ({marks})", (table_id, *chunk))
+            self._expected.update({(table_id, row[0]): row for row in rows})
+
+    def save(self, table: str, key: bytes, item: Item, *, pending: bool, news: bool) -> None:
         self._begin()
-        self._db.execute(
+        entry = (self._id(table), key)
+        before = self._late.get(entry)
+        self._late[entry] = _Late(item, pending, news or (before is not None and before.news))
+        if len(self._late) > LATE_AT_MOST:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Have the transaction take what was saved: many rows at once cost a third of one after the other."""
+        self._expected.clear()
+        if not self._late:
+            return
+        late, self._late = self._late, {}
+        self._db.executemany(
             "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)",
-            (table_id, key, winner.time_ms, self._id(winner.region), winner.counter, item.digest),
+            [
+                (*entry, w.time_ms, self._id(w.region), w.counter, kept.item.digest)
+                for entry, kept in late.items()
+                if kept.news
+                for w in (kept.item.winner,)
+            ],
         )
-        if pending:
-            self._db.execute(
-                "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?)", (table_id, key, _encode_held(item), item.image)
-            )
-        else:
-            self._db.execute("DELETE FROM outbox WHERE table_id = ? AND key = ?", (table_id, key))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?)",
+            [(*entry, _encode_held(kept.item), kept.item.image) for entry, kept in late.items() if kept.pending],
+        )
+        self._db.executemany(
+            "DELETE FROM outbox WHERE table_id = ? AND key = ?",
+            [entry for entry, kept in late.items() if not kept.pending],
+        )
 
     def forget(self, table: str, key: bytes) -> None:
         self._begin()
+        self._flush()
         for name in ("items", "outbox"):
             self._db.execute(f"DELETE FROM {name} WHERE table_id = ? AND key = ?", (self._id(table), key))
 
     def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
+        self._flush()
         rows = self._db.execute(
             "SELECT o.key, i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image FROM outbox o"
             " JOIN items i ON i.table_id = o.table_id AND i.key = o.key"
@@ -125,6 +179,7 @@ class SqliteStore:
         self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (self._id(table), key))
 
     def unseen(self, table: str, after: bytes, limit: int) -> list[bytes]:
+        self._flush()
         rows = self._db.execute(
             "SELECT key FROM items i WHERE table_id = ? AND key > ? AND digest <> 0 AND NOT EXISTS"
             " (SELECT 1 FROM seen s WHERE s.table_id = i.table_id AND s.key = i.key) ORDER BY key LIMIT ?",
@@ -170,6 +225,7 @@ class SqliteStore:
 
     def drop_table(self, table: str) -> None:
         self._begin()
+        self._flush()
         for name in ("items", "outbox", "checkpoints", "replicas", "seen"):
             self._db.execute(f"DELETE FROM {name} WHERE table_id = ?", (self._id(table),))
         for known in (self._checkpoints, self._replicas):
@@ -201,6 +257,7 @@ class SqliteStore:
 
     def commit(self) -> None:
         if self._open:
+            self._flush()
             self._open = False
             self._db.execute("COMMIT")
 
@@ -219,6 +276,7 @@ class SqliteStore:
     def collect_tombstones(self, before_ms: int) -> int:
         """Drop settled tombstones older than this, with the next commit; how many."""
         self._begin()
+        self._flush()
         self._db.execute("INSERT OR REPLACE INTO settings VALUES ('tombstones_since_ms', ?)", (str(before_ms),))
         return self._db.execute(
             "DELETE FROM items WHERE digest = 0 AND time_ms < ? AND NOT EXISTS"

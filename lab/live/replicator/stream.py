@@ -6,14 +6,16 @@ no longer has what the checkpoint names, records are missing: `StreamGap`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
 from lab.core.replication_store import Checkpoint
 from lab.live.clock import now_ms
 from lab.live.replicator.engine import SHARD, Engine, EngineError
 
-LIMIT = 1000
-NEARLY_A_PAGE_BYTES = 700_000
+LIMIT = 500
+NEARLY_A_PAGE_BYTES = 500_000
 
 
 class StreamGap(Exception):
@@ -36,13 +38,15 @@ class Stream:
         """Make a new iterator next time."""
         self._iterator = None
 
-    async def read(self, checkpoint: Checkpoint) -> tuple[list[dict[str, object]], bool]:
+    async def read(self, checkpoint: Checkpoint) -> tuple[list[dict[str, Any]], bool]:
         """The next records, and whether there may be more at once. Raises StreamGap and what `Engine.call` raises."""
         if self._iterator is None:
             self._iterator = await self._open(checkpoint)
         iterator = self._iterator
         self._iterator = None  # stays so if anything goes wrong
-        answer = await self._engine.call("GetRecords", b'{"ShardIterator":"%b"}' % iterator.encode())
+        answer = await self._engine.call(
+            "GetRecords", b'{"ShardIterator":"%b","Limit":%d}' % (iterator.encode(), LIMIT)
+        )
         page = orjson.loads(answer.body)
         self._iterator = page.get("NextShardIterator")
         records = page["Records"]
