@@ -53,7 +53,7 @@ def lag(regions: RegionContainers) -> None:
     """Writes in the first region, ten a second, and the lag that the replicator saw."""
     dynamodb = regions.client("dynamodb", EAST)
     for n in range(WRITES):
-        dynamodb.put_item(TableName="feedback", Item={"id": {"S": f"lag-{n}"}})
+        dynamodb.put_item(TableName="feedback", Item={"feedback_id": {"S": f"lag-{n}"}})
         time.sleep(0.1)
     regions.lab.converged("feedback")
     pairs = regions.lab.status()["parts"]["replicator"]["pairs"]
