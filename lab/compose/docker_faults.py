@@ -1,10 +1,10 @@
-"""Faults by Docker's own means, from the host: a region's containers stopped, killed, paused, or cut off the backbone.
+"""Faults by Docker's own means, from the host: a region's containers stopped, killed, paused, or cut off the network.
 
 What each looks like from outside, and on AWS:
 
     stop, kill   nobody answers, and the engine's memory is gone: a region lost with its data
     pause        connections open and nothing comes back: a region whose services hang
-    disconnect   packets go nowhere, all else lives on: a region whose network is partitioned off
+    disconnect   packets to the front go nowhere, the engine lives on: a region whose network is partitioned off
 
 Nothing is written down: `heal_containers` looks at the containers and puts right what is not as Compose made it, so it
 also heals what a crashed drill or a docker command left.
@@ -27,9 +27,11 @@ def break_region(project: ComposeProject, region: str, fault: ContainerFault) ->
     front, engine = project.container(f"front-{region}"), project.container(region)
     match fault:
         case "disconnect":
-            if not _on_backbone(project, front):
+            joined = [name for name in (BACKBONE_NETWORK, region) if _is_on(project, name, front)]
+            if not joined:
                 raise UserError(f"{region} is disconnected already: `lab heal` connects it")
-            project.network(BACKBONE_NETWORK).disconnect(front, force=True)
+            for name in joined:  # from one alone, Docker would publish the host's ports through the other
+                project.network(name).disconnect(front, force=True)
         case "pause":
             for container in (front, engine):
                 if container.status == "paused":
@@ -54,16 +56,20 @@ def heal_containers(project: ComposeProject) -> list[str]:
             container.start()
             done.append(f"{service} was {container.status}")
     for service, container in containers.items():
-        if service.startswith("front-") and not _on_backbone(project, container):
-            project.network(BACKBONE_NETWORK).connect(container, ipv4_address=_address_of(container, containers))
+        if not service.startswith("front-"):
+            continue
+        missing = [n for n in (BACKBONE_NETWORK, service.removeprefix("front-")) if not _is_on(project, n, container)]
+        for name in missing:
+            address = _address_of(container, containers) if name == BACKBONE_NETWORK else None
+            project.network(name).connect(container, ipv4_address=address, aliases=[service])
+        if missing:
             done.append(f"{service} was disconnected")
     return done
 
 
-def _on_backbone(project: ComposeProject, container: Any) -> bool:
+def _is_on(project: ComposeProject, name: str, container: Any) -> bool:
     container.reload()
-    name = project.network(BACKBONE_NETWORK).name
-    return name in container.attrs["NetworkSettings"]["Networks"]
+    return project.network(name).name in container.attrs["NetworkSettings"]["Networks"]
 
 
 def _address_of(container: Any, containers: dict[str, Any]) -> str:
