@@ -77,7 +77,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stream record. `old_*` is what it replaced; `mark` is the version that one of our own applies wrote."""
+    """A stream record. `old_*` is what it replaced; `mark` is the version that one of our own applies wrote.
+
+    `held_digest` is of what the region has, where that is not `image`: in global tables of version 2017.11.29 a local
+    write is completed by attributes that are written afterwards.
+    """
 
     key: bytes
     time_ms: int
@@ -87,6 +91,7 @@ class Record:
     old_image: bytes | None
     old_digest: int
     mark: Version | None = None
+    held_digest: int | None = None
 
 
 def after_write(item: Item | None, region: str, record: Record, skew_ms: int = 0) -> tuple[Item, Version | None]:
@@ -96,9 +101,10 @@ def after_write(item: Item | None, region: str, record: Record, skew_ms: int = 0
     the write replaced.
     """
     version = Version(record.time_ms + skew_ms, region, record.position)
+    digest = record.digest if record.held_digest is None else record.held_digest
     if item is None:
-        return Item(version, record.digest, record.image, {region: Held(version, record.digest, record.position)}), None
-    held = _at_position(item.held, region, Held(version, record.digest, record.position))
+        return Item(version, record.digest, record.image, {region: Held(version, digest, record.position)}), None
+    held = _at_position(item.held, region, Held(version, digest, record.position))
     against = item.winner if item.winner.region not in (region, OLDEST.region) else None
     if version > item.winner:
         if record.old_digest == item.digest:

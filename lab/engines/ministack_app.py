@@ -104,7 +104,9 @@ class EngineApp:
             after = lab.get(b"x-lab-after")
             if after is not None and writes.fenced(*after.decode("latin-1").split(" ")):
                 return 409, json_type, b'{"__type":"lab#Fenced"}'
-            return writes.perform(call) or (200, json_type, b"{}")
+            if not operation.endswith(".UpdateItem"):
+                return writes.perform(call) or (200, json_type, b"{}")
+            call.mark = marks.decode("latin-1")
         if operation.endswith(".GetRecords") and (page := _read_stream(body)) is not None:
             return 200, json_type, page
         service = dynamodb_streams if operation.startswith("DynamoDBStreams") else dynamodb

@@ -107,12 +107,16 @@ class Engine:
         body: dict[str, Any] = orjson.loads(answer.body)
         return body
 
-    async def apply(self, batch: Batch, key: tuple[KeyAttribute, ...]) -> Outcome:
-        """Write a batch's items, each marked with its version. Raises EngineRestarted only."""
+    async def apply(self, batch: Batch, key: tuple[KeyAttribute, ...], *, legacy: bool = False) -> Outcome:
+        """Write a batch's items, each marked with its version. Raises EngineRestarted only.
+
+        In tables of version 2017.11.29 (`legacy`) an item is marked as being deleted before it is.
+        """
         operation, body = _write(batch, key)
         mark = " ".join(encode_version(apply.version) for apply in batch.applies)
         try:
-            answer = await self.call(operation, body, mark=mark, fences=(batch.read_sequence, batch.applied_position))
+            applied = await self._announce_deletes(batch, key) if legacy else batch.applied_position
+            answer = await self.call(operation, body, mark=mark, fences=(batch.read_sequence, applied))
         except CallFailed as failure:
             return Outcome("unknown" if failure.maybe_executed else "failed")
         except EngineError as error:
@@ -122,6 +126,30 @@ class Engine:
         if operation == "BatchWriteItem" and orjson.loads(answer.body).get("UnprocessedItems"):
             return Outcome("failed")
         return Outcome("applied", answer.position)
+
+    async def _announce_deletes(self, batch: Batch, key: tuple[KeyAttribute, ...]) -> int:
+        """Mark items that are to be deleted; the position of the last of these writes."""
+        applied = batch.applied_position
+        for apply in batch.applies:
+            if apply.image is not None:
+                continue
+            request = {
+                "TableName": batch.table,
+                "Key": decode_key(key, apply.key),
+                "UpdateExpression": "SET #deleting = :true",
+                "ConditionExpression": "attribute_exists(#key)",
+                "ExpressionAttributeNames": {"#deleting": "aws:rep:deleting", "#key": key[0].name},
+                "ExpressionAttributeValues": {":true": {"BOOL": True}},
+            }
+            try:
+                mark = encode_version(apply.version)
+                fences = (batch.read_sequence, applied)
+                answer = await self.call("UpdateItem", orjson.dumps(request), mark=mark, fences=fences)
+                applied = max(applied, answer.position)
+            except EngineError as error:
+                if error.name != "ConditionalCheckFailedException":
+                    raise
+        return applied
 
 
 _STREAM_OPERATIONS = ("ListStreams", "DescribeStream", "GetShardIterator", "GetRecords")

@@ -62,12 +62,16 @@ def _key_value(attribute: KeyAttribute, value: str) -> str:
     return format(number, "f") if -20 < number.adjusted() < 38 else str(number)
 
 
-def decode_record(key: tuple[KeyAttribute, ...], record: dict[str, Any]) -> Record:
-    """A record of `GetRecords`, with the engine's mark."""
+def decode_record(key: tuple[KeyAttribute, ...], record: dict[str, Any], legacy_region: str | None = None) -> Record:
+    """A record of `GetRecords`, with the engine's mark; `legacy_region` if the table is of version 2017.11.29."""
     change = record["dynamodb"]
     sequence: str = change["SequenceNumber"]
     new, old = change.get("NewImage"), change.get("OldImage")
     image, digest = encode_image(new) if new else (None, 0)
+    held_digest = None
+    if legacy_region is not None and new and "lab" not in record:
+        held_digest = digest
+        image, digest = encode_image({**new, **replication_attributes(legacy_region, int(sequence[:20]))})
     old_image, old_digest = encode_image(old) if old else (None, 0)
     return Record(
         key=encode_key(key, change["Keys"]),
@@ -78,7 +82,20 @@ def decode_record(key: tuple[KeyAttribute, ...], record: dict[str, Any]) -> Reco
         old_image=old_image,
         old_digest=old_digest,
         mark=decode_version(record["lab"]) if "lab" in record else None,
+        held_digest=held_digest,
     )
+
+
+def replication_attributes(region: str, time_ms: int) -> dict[str, Any]:
+    """What DynamoDB's global tables of version 2017.11.29 write into an item after it was written in a region.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables_HowItWorks.html
+    """
+    return {
+        "aws:rep:deleting": {"BOOL": False},
+        "aws:rep:updateregion": {"S": region},
+        "aws:rep:updatetime": {"N": f"{time_ms // 1000}.{time_ms % 1000:03d}001"},
+    }
 
 
 def encode_version(version: Version) -> str:

@@ -29,6 +29,7 @@ class Reader:
 
     table: str
     key: tuple[KeyAttribute, ...]
+    legacy: bool
     engine: Engine
     core: Replication
     is_up: Callable[[], bool]
@@ -112,12 +113,17 @@ class Reader:
             return 0, True
         if records:
             self.core.expect(self.table, [self._key(record) for record in records if "lab" in record])
-            decoded = [decode_record(self.key, record) for record in records if not self._is_echo(record)]
+            legacy_region = self.engine.region if self.legacy else None
+            decoded = [decode_record(self.key, r, legacy_region) for r in records if not self._is_to_skip(r)]
             last = Checkpoint(str(records[-1]["dynamodb"]["SequenceNumber"]), exact=True)
             self.core.on_records(self.table, self.engine.region, decoded, last, now_ms())
             self.captured += sum(1 for record in decoded if record.mark is None)
             self.on_read(self.table, self.engine.region, False)
         return len(records), more
+
+    def _is_to_skip(self, record: dict[str, Any]) -> bool:
+        """Echoes; and, in version 2017.11.29, what expired: a replica keeps that to itself."""
+        return self._is_echo(record) or (self.legacy and "userIdentity" in record)
 
     def _is_echo(self, record: dict[str, Any]) -> bool:
         """Whether a record is of an apply that has been answered; most are, and need not be looked at closely."""

@@ -56,6 +56,7 @@ class Replicator:
         topology = context.topology
         self._store = SqliteStore(Path(topology.state_dir) / "replicator.sqlite")
         self._keys: dict[str, tuple[KeyAttribute, ...]] = {}
+        self._legacy: set[str] = set()
         self._chance = random.Random(f"{topology.seed}:replication")
         self._core = Replication(self._store, lag_ms=self._lag_ms, on_lag=self._on_lag)
         self._engines = {code: Engine(code, part_address(topology, f"engine-{code}")) for code in topology.region_codes}
@@ -69,7 +70,14 @@ class Replicator:
         self._expirer = Expirer(self._engines, context.clock, self._is_up, self._wake, self._on_restart, context.log)
         self._shippers = {
             code: Shipper(
-                engine, self._core, self._key_of, self._on_fenced, self._on_done, self._on_restart, context.log
+                engine,
+                self._core,
+                self._key_of,
+                self._is_legacy,
+                self._on_fenced,
+                self._on_done,
+                self._on_restart,
+                context.log,
             )
             for code, engine in self._engines.items()
         }
@@ -141,6 +149,7 @@ class Replicator:
 
     def _on_tables(self) -> None:
         tables = self._context.store.get(Tables)
+        self._legacy = {table.name for table in tables.global_tables if table.version == "2017.11.29"}
         self._keys.clear()
         self._keys.update({table.name: table.key for table in tables.global_tables})
         self._core.on_tables(tables, now_ms())
@@ -161,6 +170,7 @@ class Replicator:
         reader = Reader(
             table=table,
             key=self._keys[table],
+            legacy=table in self._legacy,
             engine=self._engines[region],
             core=self._core,
             is_up=lambda: self._is_up(region),
@@ -181,6 +191,9 @@ class Replicator:
 
     def _is_up(self, region: str) -> bool:
         return self._context.store.get(FaultSet).region_condition(region) == "up"
+
+    def _is_legacy(self, table: str) -> bool:
+        return table in self._legacy
 
     def _key_of(self, table: str) -> tuple[KeyAttribute, ...]:
         return self._keys[table]

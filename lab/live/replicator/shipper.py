@@ -49,6 +49,7 @@ class Shipper:
     engine: Engine
     core: Replication
     key_of: Keys
+    is_legacy: Callable[[str], bool]
     on_fenced: Callable[[str, str], None]
     on_done: Callable[[], None]
     on_restart: OnRestart
@@ -73,7 +74,8 @@ class Shipper:
                 await self.kick.wait(min(wait_s, IDLE_S))
                 continue
             try:
-                outcome = await self.engine.apply(batch, self.key_of(batch.table))
+                legacy = self.is_legacy(batch.table)
+                outcome = await self.engine.apply(batch, self.key_of(batch.table), legacy=legacy)
             except EngineRestarted as restarted:
                 self.core.on_batch_done(batch, Outcome("unknown"), now_ms())
                 await self.on_restart(self.engine, restarted.boot)
