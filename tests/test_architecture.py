@@ -15,7 +15,6 @@ ANYTHING = "anything"
 MAY_IMPORT: dict[str, set[str] | str] = {
     "lab.cli": ANYTHING,
     "lab.compose": ANYTHING,
-    "lab.compose": ANYTHING,
     "lab.deploy": ANYTHING,
     "lab.drills": ANYTHING,
     "lab.testing": ANYTHING,
@@ -24,7 +23,6 @@ MAY_IMPORT: dict[str, set[str] | str] = {
     "lab.localstack_plugin": {"lab.core", "lab.errors", "lab.live"},
     "lab.report": {"lab.core", "lab.errors"},
     "lab.doctor": {"lab.core", "lab.errors"},
-    "lab.localstack_plugin": {"lab.core", "lab.errors", "lab.live"},
     "lab.supervisor": {"lab.core", "lab.errors", "lab.live"},
     "lab.config": {"lab.core", "lab.data", "lab.errors"},
     "lab.control": {"lab.core", "lab.data", "lab.errors", "lab.live", "lab.engines"},

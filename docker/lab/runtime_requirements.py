@@ -1,4 +1,4 @@
-"""Prints what the lab needs at run time, pinned as in the lock file: its dependencies, theirs, and pytest for scenarios."""
+"""Prints what the lab needs at run time, pinned as in the lock file: its dependencies, theirs, and pytest."""
 
 import re
 import tomllib

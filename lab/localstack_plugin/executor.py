@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import sys
 import tempfile
 import threading
 from collections import deque
@@ -30,14 +31,17 @@ from localstack.services.lambda_.invocation.runtime_executor import (  # type: i
 from lab.core.function import Function
 from lab.core.lambda_errors import InvokeError
 from lab.live.clock import Clock
-from lab.live.functions import EnvironmentPool, EnvironmentSettings, Event, Outcome
+from lab.live.functions import CloudWatchLogs, EnvironmentPool, EnvironmentSettings, Event, Outcome
+from lab.live.functions.log_shipper import LogShipper
 from lab.live.functions.runtime_folder import runtime_folder
+from lab.live.http_client import HttpClient, TcpAddress
 
 ENDPOINT_VARIABLE = "LAB_ENDPOINT_URL"
 SPEED_VARIABLE = "LAB_SPEED"
 FOLDER = Path(tempfile.gettempdir()) / "lab"
 STOP_LIMIT_S = 5.0
-LOG_LINES_MAX = 10_000
+LOG_LINES_MAX = 1_000
+LOCALSTACK_PORT = 4566
 
 
 class EnvironmentLoop:
@@ -47,6 +51,16 @@ class EnvironmentLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settings: EnvironmentSettings | None = None
+        self._shipper: LogShipper | None = None
+
+    def shipper(self) -> LogShipper:
+        """What carries log lines to the region's CloudWatch Logs, many at once. Only on the loop."""
+        if self._shipper is None:
+            client = HttpClient(TcpAddress("127.0.0.1", LOCALSTACK_PORT), limit=2)
+            logs = CloudWatchLogs(client, os.environ["AWS_DEFAULT_REGION"])
+            self._shipper = LogShipper(logs, log=lambda message: print(message, file=sys.stderr, flush=True))
+            self._shipper.start()
+        return self._shipper
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -83,7 +97,7 @@ class SharedPool:
     _all: ClassVar[dict[str, SharedPool]] = {}
 
     def __init__(self, key: str, function: Function, settings: EnvironmentSettings) -> None:
-        self._key, self._users = key, 0
+        self._key, self._users, self._log_group = key, 0, function.log_group
         self.pool = EnvironmentPool(function, settings, rng=random.Random(key), on_log=self._on_log)
 
     @classmethod
@@ -104,12 +118,12 @@ class SharedPool:
             await self.pool.close()
 
     def begin(self, event: Event) -> None:
-        """Handle an event; its lines are kept until they are asked for."""
+        """Handle an event; its newest lines go with the outcome, for callers that ask for them."""
         event.tail = deque(maxlen=LOG_LINES_MAX)
         self.pool.invoke(event)
 
     def _on_log(self, stream: str, time_ms: int, lines: Iterable[str]) -> None:
-        """Lines of events go with the outcome; those between events are of no event and are left out."""
+        environments.shipper().add(self._log_group, stream, time_ms, lines)
 
 
 def function_of(version: FunctionVersion) -> Function:
@@ -213,6 +227,13 @@ def _settle(future: asyncio.Future[Outcome], done: Future[Outcome]) -> None:
         done.set_exception(error)
     else:
         done.set_result(future.result())
+
+
+def leave_logs_to_the_lab() -> None:
+    """Stop LocalStack's own writing of log lines: a call of its API for each event; the lab bundles them."""
+    from localstack.services.lambda_.invocation import version_manager  # type: ignore[import-not-found]
+
+    version_manager.LambdaVersionManager.store_logs = lambda *_, **__: None
 
 
 class IdleExecutor(LabExecutor):

@@ -68,7 +68,9 @@ MUTATIONS = {
     "a checkpoint is kept before what it stands for": (
         "lab/core/replication.py",
         "        self._ledger.expect(table, (record.key for record in records))\n",
-        "        self._ledger.expect(table, ())\n        self._store.set_checkpoint(table, region, checkpoint)\n        self._store.commit()\n",
+        "        self._ledger.expect(table, ())\n"
+        "        self._store.set_checkpoint(table, region, checkpoint)\n"
+        "        self._store.commit()\n",
     ),
     "an apply that comes late goes unnoticed": (
         "lab/core/item.py",
