@@ -13,7 +13,7 @@ import click
 
 from lab.cli.preparing import read_handlers_option, write_plan
 from lab.cli.project import Project
-from lab.cli.starting import StartFailed, events, start_deployment
+from lab.cli.starting import StartFailed, end_deployment, events, start_deployment
 from lab.config.settings import load_settings, make_plan
 
 
@@ -31,7 +31,7 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
         settings = replace(settings, handlers=folder)
     plan = make_plan(settings)
     write_plan(project.state_dir, plan)
-    process = start_deployment(lab.topology)
+    process = start_deployment(lab.topology, "--again")
     assert process.stdin is not None and process.stdout is not None
     from lab.report import Progress
 
@@ -52,9 +52,7 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
             raise StartFailed(f"the deployment ended with status {process.returncode}; see `lab logs deploy`", 1)
     finally:
         process.stdout.close()
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        end_deployment(process)
     took_s = round(time.monotonic() - began, 2)
     if as_json:
         print(json.dumps({**result, "took_s": took_s}, indent=2))

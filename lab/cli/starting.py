@@ -72,8 +72,11 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def start_deployment(topology: Topology) -> subprocess.Popen[bytes]:
-    """The process that deploys; it waits for a line on its stdin. It may run pip, so it has the user's environment."""
+def start_deployment(topology: Topology, *options: str) -> subprocess.Popen[bytes]:
+    """The process that deploys; it waits for a line on its stdin. It may run pip, so it has the user's environment.
+
+    It leads a session of its own, so that `end_deployment` reaches whatever it runs.
+    """
     state_dir = Path(topology.state_dir)
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BOTO", "PYTHONHOME"))
@@ -81,13 +84,28 @@ def start_deployment(topology: Topology) -> subprocess.Popen[bytes]:
     environment[PARENT_VARIABLE] = str(os.getpid())
     with (state_dir / "logs" / "deploy.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "lab.deploy", str(state_dir / "topology.json"), str(state_dir / "plan.json")],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "lab.deploy",
+                str(state_dir / "topology.json"),
+                str(state_dir / "plan.json"),
+                *options,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
             env=environment,
         )
+
+
+def end_deployment(process: subprocess.Popen[bytes]) -> None:
+    """Kill a deployment that has not ended, with what it runs (pip, and what pip runs)."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def events(*processes: subprocess.Popen[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any] | None]]:
@@ -175,9 +193,7 @@ class Starting:
 
     def stop(self) -> None:
         """End everything that was started and clear away what it left. Raises EnvironmentFailure."""
-        if self._deployment.poll() is None:
-            self._deployment.kill()
-            self._deployment.wait()
+        end_deployment(self._deployment)
         if self._supervisor.poll() is None:
             self._supervisor.terminate()
             try:

@@ -1,7 +1,7 @@
-"""`python -m lab.deploy TOPOLOGY_PATH PLAN_PATH`: prepares, waits for a line on stdin, deploys, tells it as JSON lines.
+"""`python -m lab.deploy TOPOLOGY_PATH PLAN_PATH [--again]`: prepares, waits for a line, deploys, tells it as JSON.
 
-The line is what says that the lab is up: so the imports of this process overlap with the start of the engines. The
-last line on stdout is `{"event": "deployed", ...}` or `{"event": "failed", "message", "status"}`.
+The line on stdin is what says that the lab is up: so the imports of this process overlap with the start of the engines.
+The last line on stdout is `{"event": "deployed", ...}` or `{"event": "failed", "message", "status"}`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def say(event: dict[str, Any]) -> None:
 def main() -> int:
     """Deploy once; the exit status."""
     end_with_parent(signal.SIGKILL)
-    topology_path, plan_path = map(Path, sys.argv[1:])
+    topology_path, plan_path = map(Path, sys.argv[1:3])
     topology = codec.decode(Topology, json.loads(topology_path.read_bytes()))
     plan = codec.decode(DeploymentPlan, json.loads(plan_path.read_bytes()))
     try:
         from lab.deploy.run import Deployment
 
-        deployment = Deployment(topology, plan, say)
+        deployment = Deployment(topology, plan, say, again="--again" in sys.argv[3:])
         say({"event": "prepared"})
         if not sys.stdin.readline():
             return 1  # whoever wanted the deployment has gone

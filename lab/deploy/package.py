@@ -82,7 +82,10 @@ def _zip(files: dict[str, Path]) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3
             entry.external_attr = (0o100755 if os.access(files[name], os.X_OK) else 0o100644) << 16
-            package.writestr(entry, files[name].read_bytes())
+            try:
+                package.writestr(entry, files[name].read_bytes())
+            except OSError as error:
+                raise UserError(f"{files[name]}: cannot be read ({error.strerror})") from error
     return buffer.getvalue()
 
 
@@ -99,18 +102,21 @@ def _install(requirements: Path, cache: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".installing-", dir=target.parent))
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    (scratch / "tmp").mkdir()
+    (scratch / "packages").mkdir()
     try:
         done = subprocess.run(
-            [*command, "--no-compile", "--target", str(scratch), "--requirement", str(requirements)],
+            [*command, "--no-compile", "--target", str(scratch / "packages"), "--requirement", str(requirements)],
             capture_output=True,
             text=True,
             timeout=PIP_LIMIT_S,
             check=False,
+            env={**os.environ, "TMPDIR": str(scratch / "tmp")},
         )
         if done.returncode != 0:
             last = "\n".join(done.stderr.strip().splitlines()[-6:])
             raise UserError(f"{requirements}: pip cannot install it:\n{last}")
-        scratch.rename(target)
+        (scratch / "packages").rename(target)
     except subprocess.TimeoutExpired as error:
         raise EnvironmentFailure(f"{requirements}: pip took more than {PIP_LIMIT_S} s") from error
     finally:

@@ -29,9 +29,13 @@ Say = Callable[[dict[str, Any]], None]
 
 
 class Deployment:
-    """One deployment of a plan. `say` is given small JSON objects as steps end."""
+    """One deployment of a plan. `say` is given small JSON objects as steps end.
 
-    def __init__(self, topology: Topology, plan: DeploymentPlan, say: Say) -> None:
+    With `again` there may be functions that work: all handlers are imported before anything is changed.
+    """
+
+    def __init__(self, topology: Topology, plan: DeploymentPlan, say: Say, *, again: bool = False) -> None:
+        self._again = again
         self._topology, self._plan, self._say = topology, plan, say
         self._regions = topology.region_codes
         self._cache = Path(topology.state_dir) / "cache"
@@ -52,7 +56,10 @@ class Deployment:
 
     def _run(self, pool: ThreadPoolExecutor) -> dict[str, Any]:
         checked = self._function_that_answers_health()
-        imports = [pool.submit(self._check_import, f) for f in self._plan.functions if f is not checked]
+        imports = [pool.submit(self._check_import, f) for f in self._plan.functions if self._again or f is not checked]
+        if self._again:
+            for done in imports:
+                done.result()
         tables = pool.submit(self._deploy_tables)
         role = pool.submit(deploy_role, self._clients.get(None, "iam"))
         regional = [pool.submit(self._deploy_region, region, role) for region in self._regions]

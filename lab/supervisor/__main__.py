@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
 from lab.supervisor.parent import end_with_parent
 from lab.supervisor.process import part_commands, spawn
@@ -21,13 +23,26 @@ def main() -> int:
     topology = json.loads(Path(topology_path).read_bytes())
     run_dir, log_dir = topology["run_dir"], Path(topology["state_dir"]) / "logs"
     end_with_parent(signal.SIGTERM)  # in the foreground only: a detached lab has no parent to name
-    # Until the event loop takes over, a signal must not leave engines behind: they die with this process.
+    # Until the event loop takes over, a signal must not leave engines behind.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _end)
     commands = part_commands(topology_path, tuple(region["code"] for region in topology["regions"]))
-    processes = {command.name: spawn(command, run_dir=run_dir, log_dir=log_dir) for command in commands}
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for command in commands:
+            processes[command.name] = spawn(command, run_dir=run_dir, log_dir=log_dir)
 
-    from lab.supervisor.run import run
+        from lab.supervisor.run import run
 
-    return run(Path(topology_path), commands, processes)
+        return run(Path(topology_path), commands, processes)
+    finally:
+        for process in processes.values():
+            process.kill()  # does nothing to one that has ended
+            process.wait()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from lab.errors import EnvironmentFailure, LabNotRunning
 
 KEPT = {"logs", "cache", "lock"}
 """What a state folder keeps from one run to the next; all else belongs to a run."""
+UNFINISHED = "*/.installing-*"
+"""In the cache: what pip had not finished installing when it was ended."""
 RUN_DIR_PREFIX = "lab-"
 CLAIM = "state"
 
@@ -55,7 +57,7 @@ def read_instance(state_dir: Path) -> Instance | None:
         value = json.loads((state_dir / "instance.json").read_text())
         value["regions"] = tuple(value["regions"])
         return Instance(**{field.name: value[field.name] for field in fields(Instance)})
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -108,6 +110,8 @@ def clear_remains(state_dir: Path) -> Instance | None:
             shutil.rmtree(path)
         else:
             path.unlink()
+    for scratch in (state_dir / "cache").glob(UNFINISHED):
+        shutil.rmtree(scratch)
     return dead
 
 

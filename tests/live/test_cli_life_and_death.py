@@ -134,6 +134,41 @@ def test_a_handler_that_does_not_import_fails_the_start_and_leaves_nothing(lab: 
     lab.assert_nothing_left()
 
 
+def test_ctrl_c_while_pip_installs_ends_pip_too(lab: CliLab) -> None:
+    folder = lab.folder / "mine" / "feedback"
+    folder.mkdir(parents=True)
+    (folder / "app.py").write_text("def handler(event, context):\n    return {'statusCode': 200}\n")
+    slow = lab.folder / "slow"
+    slow.mkdir()
+    begun = lab.folder / "begun"
+    (slow / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "building"\nbackend-path = ["."]\n'
+    )
+    (slow / "building.py").write_text(
+        f"import pathlib, signal\npathlib.Path({str(begun)!r}).touch()\nsignal.pause()\n",
+    )
+    (folder / "requirements.txt").write_text(f"{slow}\n")
+    process = lab.foreground("--handlers", "mine")
+    eventually(begun.exists, "pip did not build the package", 60)
+    os.killpg(process.pid, signal.SIGINT)
+    close(process)
+    lab.assert_nothing_left()
+    assert list(lab.state_dir.glob("cache/requirements/.*")) == []
+
+
+def test_a_handler_that_does_not_import_is_not_deployed_over_one_that_works(lab: CliLab) -> None:
+    folder = lab.folder / "mine" / "feedback"
+    folder.mkdir(parents=True)
+    shipped = Path(__file__).parents[2] / "handlers" / "feedback" / "app.py"
+    (folder / "app.py").write_text(shipped.read_text())
+    lab.up("--handlers", "mine")
+    (folder / "app.py").write_text("import no_such_library\n")
+    done = lab.run("deploy")
+    assert done.status == 2
+    assert "ModuleNotFoundError: No module named 'no_such_library'" in done.err
+    assert lab.json("curl", "--from", "dublin", "http://api.lab.test/health")["status"] == 200
+
+
 def test_three_regions_anywhere_are_started_and_replicate(lab: CliLab) -> None:
     up = lab.up("--regions", "us-east-1,eu-west-1,ap-northeast-1")
     assert [region["region"] for region in up["regions"]] == ["us-east-1", "eu-west-1", "ap-northeast-1"]

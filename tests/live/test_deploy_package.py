@@ -69,6 +69,14 @@ def test_more_than_250_mb_unpacked_is_refused(folder: Path, tmp_path: Path) -> N
         make_package(folder, tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_told(folder: Path, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    (folder / "app.py").chmod(0)
+    with pytest.raises(UserError, match=r"app\.py: cannot be read \(Permission denied\)"):
+        make_package(folder, tmp_path)
+
+
 def test_a_folder_without_python_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no Python file"):
