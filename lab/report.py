@@ -229,6 +229,9 @@ def print_status(status: dict[str, Any]) -> None:
     out.print(parts)
     for pair in (status["replication"] or {"pairs": []})["pairs"]:
         out.print(f"Replication {pair['source']} to {pair['target']}: {_pair(pair)}", soft_wrap=True)
+    lost = (status["replication"] or {}).get("lost", 0)
+    if lost:
+        out.print(f"Lost: {lost} acknowledged writes that had not left their region (`lab lost`)", style="red")
     for fault in status["faults"]:
         out.print(f"Fault {fault['fault_id']}: {fault['label'] or fault['effect']}", style="red", soft_wrap=True)
     for problem in status["unreachable"]:

@@ -8,17 +8,16 @@ import shutil
 import sys
 import tempfile
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from lab.cli.preparing import check_addresses
+from lab.cli.preparing import check_addresses, check_temporary_folder
 from lab.cli.project import Project
 from lab.config.settings import load_settings, make_plan, make_topology
 from lab.doctor import examine
 from lab.errors import LabError
 from lab.supervisor.instance import read_instance, running_instance
-
-SOCKET_PATH_MAX = 107
 
 
 @click.command(short_help="check this machine")
@@ -66,9 +65,10 @@ def _loopback() -> dict[str, object]:
 
 def _temporary() -> dict[str, object]:
     folder = tempfile.gettempdir()
-    longest = len(f"{folder}/lab-xxxxxxxx/engine-ap-northeast-1.sock")
-    if longest > SOCKET_PATH_MAX:
-        return _finding("temporary folder", False, f"{folder} is too long for Unix sockets; set TMPDIR=/tmp")
+    try:
+        check_temporary_folder(Path(folder))
+    except LabError as error:
+        return _finding("temporary folder", False, str(error))
     return _finding("temporary folder", os.access(folder, os.W_OK), folder)
 
 

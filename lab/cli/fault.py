@@ -22,18 +22,21 @@ def fault() -> None:
 
 @fault.command(short_help="a whole region fails")
 @click.argument("region")
-@click.option("--down", "effect", flag_value="down", help="its connections are refused, its functions die")
-@click.option("--hang", "effect", flag_value="hang", help="connections open and nothing comes back")
+@click.option("--down", is_flag=True, help="its connections are refused, its functions die")
+@click.option("--hang", is_flag=True, help="connections open and nothing comes back")
 @click.option("--lose-data", is_flag=True, help="with --down: its engine dies with what had not left the region")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_obj
-def region(project: Project, region: str, effect: str | None, lose_data: bool, as_json: bool) -> int:
+def region(project: Project, region: str, down: bool, hang: bool, lose_data: bool, as_json: bool) -> int:
     """Make REGION fail: --down or --hang."""
-    if effect is None:
+    if down and hang:
+        raise UserError("a region is either --down or hangs (--hang): give one of them")
+    if not down and not hang:
         raise UserError("say how the region fails: --down (refuses connections) or --hang (never answers)")
-    if lose_data and effect != "down":
+    if lose_data and not down:
         raise UserError("--lose-data goes with --down: a region that hangs keeps its data")
     lab = project.running()
+    effect = "down" if down else "hang"
     label = f"region {region} {effect}{' losing data' if lose_data else ''}"
     wanted = {"effect": effect, "region": lab.region(region), "lose_data": lose_data, "label": label}
     return _begin(lab, [wanted], as_json)

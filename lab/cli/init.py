@@ -8,7 +8,7 @@ import click
 
 from lab.cli.project import Project
 from lab.config.settings import FILE_NAME
-from lab.errors import UserError
+from lab.errors import EnvironmentFailure, UserError
 
 
 @click.command(short_help="write a lab.toml")
@@ -24,6 +24,9 @@ def init(project: Project, force: bool, stdout: bool) -> int:
     path = project.folder / FILE_NAME
     if path.exists() and not force:
         raise UserError(f"{path} exists already; `lab init --force` replaces it, `lab init --stdout` prints a new one")
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFailure(f"{path} cannot be written: {error.strerror}") from error
     print(f"Wrote {path}. Start with `lab up`.")
     return 0

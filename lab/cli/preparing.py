@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import shlex
 import socket
 import sys
 import tempfile
@@ -27,6 +28,9 @@ from lab.supervisor.instance import (
     sweep_run_dirs,
 )
 
+SOCKET_PATH_MAX = 107
+"""The longest path of a Unix socket, in bytes (unix(7))."""
+
 
 def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instance | None]:
     """Make the state and run folders of a new instance; the topology, and the dead lab that was cleared away, if any.
@@ -39,9 +43,16 @@ def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instanc
             "run the lab in Docker (`docker compose up`), or on Linux or WSL2"
         )
     state_dir = settings.state_dir
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (state_dir / "logs").mkdir(exist_ok=True)
-    lock = lock_state(state_dir)
+    check_temporary_folder(Path(tempfile.gettempdir()))
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (state_dir / "logs").mkdir(exist_ok=True)
+        lock = lock_state(state_dir)
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"the lab keeps its state in {state_dir}, which cannot be used ({error.strerror}: {error.filename}): "
+            "start it in a folder that you may write to (`lab -C FOLDER up`)"
+        ) from error
     if lock is None:
         raise UserError(_running(read_instance(state_dir), settings))
     try:
@@ -63,6 +74,15 @@ def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instanc
     finally:
         os.close(lock)
     return topology, dead
+
+
+def check_temporary_folder(folder: Path) -> None:
+    """Whether the run folder, with its Unix sockets, may be made there. Raises EnvironmentFailure."""
+    if len(os.fsencode(folder / f"{RUN_DIR_PREFIX}xxxxxxxx" / "engine-ap-northeast-1.sock")) > SOCKET_PATH_MAX:
+        raise EnvironmentFailure(
+            f"the path of the temporary folder {folder} is too long for Unix sockets: set TMPDIR to a shorter one, "
+            "such as /tmp"
+        )
 
 
 def write_plan(state_dir: Path, plan: DeploymentPlan) -> Path:
@@ -122,8 +142,9 @@ def _explain(error: OSError, address: str, port: int, protocol: str) -> Environm
     folder = _lab_folder(holder) if holder else None
     if folder is not None:
         return AddressInUse(
-            f"{address}:{port} belongs to the lab of {folder} ({holder}): stop that one (`lab -C {folder} down`), "
-            "or choose another block of addresses (`lab up --block 127.20`, `block` in lab.toml)"
+            f"{address}:{port} belongs to the lab of {folder} ({holder}): "
+            f"stop that one (`lab -C {shlex.quote(folder)} down`), or choose another block of addresses "
+            "(`lab up --block 127.20`, `block` in lab.toml)"
         )
     return explain_bind_error(error, address, port, protocol=protocol)
 

@@ -16,6 +16,7 @@ CLIENT_NETWORK = ipaddress.ip_network("198.18.0.0/15")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "ANY")
 _PATH = re.compile(r"(/|(/([A-Za-z0-9._~:@!$&'()*,;=-]+|\{[A-Za-z0-9._-]+\+?\}))+)\Z")
 _FUNCTION = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_HANDLER = re.compile(r"[A-Za-z0-9_./-]+\.[A-Za-z_][A-Za-z0-9_]*\Z")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}\Z")
 _PLACE = re.compile(r"[a-z0-9-]{1,32}\Z")
 _DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}\Z")
@@ -142,7 +143,7 @@ class FunctionModel(Model):
 
     name: Annotated[str, _matching(_FUNCTION, "a function's name: letters, digits, - and _, at most 64")]
     folder: str | None = None
-    handler: str = "app.handler"
+    handler: Annotated[str, _matching(_HANDLER, "module.function, such as app.handler")] = "app.handler"
     routes: list[Annotated[str, AfterValidator(_route)]] = []
     environment: dict[Annotated[str, _matching(_VARIABLE, "a variable's name")], str] = {}
     timeout_s: int = Field(default=10, ge=1, le=900)

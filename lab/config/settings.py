@@ -72,7 +72,7 @@ def project_folder(start: Path) -> Path:
 def load_settings(folder: Path) -> Settings:
     """The settings of a project folder. Raises ConfigError."""
     path = folder / FILE_NAME
-    if not path.is_file():
+    if not path.exists() and not path.is_symlink():
         return Settings(folder)
     from lab.config.toml_file import read_settings  # pydantic is only paid for where there is a file
 

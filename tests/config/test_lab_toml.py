@@ -59,6 +59,10 @@ def test_every_example_in_the_template_is_valid(tmp_path: Path) -> None:
         ('regions = "us-east-1"', "lab.toml:1: `regions`: expected a list, got 'us-east-1'"),
         ("regions = []", "lab.toml:1: `regions`: no region given: name at least one, such as us-east-1,us-west-2"),
         ('[ports]\n\naws = "x"', "lab.toml:3: `ports.aws`: expected a whole number, got 'x'"),
+        (
+            '[[functions]]\nname = "a"\nhandler = "app"',
+            "lab.toml:3: `functions[0].handler`: expected module.function, such as app.handler, got 'app'",
+        ),
         ("[ports]\naws = 80", "lab.toml:2: `ports.aws`: should be greater than or equal to 1024, got 80"),
         (
             "[ports]\naws = 9000\nhttp = 9000",

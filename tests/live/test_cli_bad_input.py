@@ -64,6 +64,7 @@ def assert_nothing_started(folder: Path) -> None:
         (["fault", "list"], "start one with `lab up`"),
         (["fault", "region", "us-east-1"], "--down (refuses connections) or --hang (never answers)"),
         (["fault", "region", "us-east-1", "--hang", "--lose-data"], "--lose-data goes with --down"),
+        (["fault", "region", "us-east-1", "--down", "--hang"], "--down or hangs (--hang): give one of them"),
         (["fault", "replication", "us-east-1"], "--pause"),
         (["stauts"], "no command 'stauts': did you mean status?"),
         (["up", "--spede", "3"], "--spede"),
@@ -116,6 +117,36 @@ def test_init_writes_a_file_that_is_valid_and_keeps_one_that_is_there(tmp_path: 
     assert (refused.status, "exists already" in refused.err) == (2, True)
     assert (tmp_path / "lab.toml").read_text() == "speed = 2\n"
     assert lab(tmp_path, "init", "--force").status == 0
+
+
+def test_a_lab_toml_that_is_no_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").mkdir()
+    done = lab(tmp_path, "up")
+    assert (done.status, "lab.toml: cannot be read: Is a directory" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["up"], ["status"], ["down"], ["logs"]])
+def test_a_state_folder_that_cannot_be_one_is_told(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / ".lab").touch()
+    done = lab(tmp_path, *command)
+    assert (done.status, "fault of the lab" in done.err) == (1, False)
+    if command == ["up"]:
+        assert f"the lab keeps its state in {tmp_path / '.lab'}, which cannot be used" in done.err
+
+
+def test_init_tells_where_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").mkdir()
+    done = lab(tmp_path, "init", "--force")
+    assert (done.status, "lab.toml cannot be written: Is a directory" in done.err) == (1, True)
+
+
+def test_a_temporary_folder_too_deep_for_sockets_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("t" * 90)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+    done = lab(tmp_path, "up")
+    assert (done.status, "too long for Unix sockets: set TMPDIR to a shorter one" in done.err) == (1, True)
+    assert_nothing_started(tmp_path)
 
 
 def test_places_are_listed_without_a_lab(tmp_path: Path) -> None:
