@@ -16,8 +16,9 @@ class LabExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
     name = "lab"
 
     def load(self, *args: Any, **kwargs: Any) -> type:
-        from lab.localstack_plugin.executor import LabExecutor
+        from lab.localstack_plugin.executor import LabExecutor, leave_logs_to_the_lab
 
+        leave_logs_to_the_lab()
         return LabExecutor
 
 
