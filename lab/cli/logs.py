@@ -38,17 +38,24 @@ def logs(project: Project, part: str | None, lines: int, follow: bool, region: s
         _show_files(chosen, lines, follow=follow, as_json=as_json)
         return 0
     lab = project.running() if running_instance(project.state_dir) is not None else None
-    functions = _functions(lab) if lab is not None else []
+    functions = _functions(lab) if lab is not None else {}
     if lab is None or part not in functions:
         raise UserError(f"no part or function {part!r}: {suggestion(part, [*files, *functions])}")
-    regions = (lab.region(region),) if region is not None else lab.topology.region_codes
+    regions = functions[part]
+    if region is not None:
+        if lab.region(region) not in regions:
+            raise UserError(f"{region} has no function {part}: it is in {', '.join(regions)}")
+        regions = (region,)
     _show_function(lab, part, regions, lines, follow=follow, as_json=as_json)
     return 0
 
 
-def _functions(lab: RunningLab) -> list[str]:
-    """The names of all functions, those of the plan and those that somebody made through Lambda's API."""
-    return sorted({entry["name"] for entry in ask_part(lab.topology, "edge", "/documents/functions")["functions"]})
+def _functions(lab: RunningLab) -> dict[str, tuple[str, ...]]:
+    """The regions of every function, of those too that somebody made through Lambda's API."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in ask_part(lab.topology, "edge", "/documents/functions")["functions"]:
+        found[entry["name"]] = (*found.get(entry["name"], ()), entry["region"])
+    return found
 
 
 def _print(source: str, text: str, *, labelled: bool, as_json: bool) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -130,6 +133,34 @@ def test_status_tells_regions_parts_and_replication(lab: CliLab) -> None:
     assert len(status["replication"]["pairs"]) == 2
     human = lab.run("status").out
     assert "us-west-2" in human and max(len(line) for line in human.splitlines()) <= 110
+
+
+def test_logs_of_a_function_that_lambdas_api_made_are_shown(lab: CliLab) -> None:
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("app.py", "def handler(event, context):\n    print('made by hand')\n")
+    functions = boto3.client(
+        "lambda",
+        region_name="us-west-2",
+        endpoint_url=f"http://{lab.block}.2.1:4566",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    functions.create_function(
+        FunctionName="by-hand",
+        Runtime="python3.12",
+        Role="arn:aws:iam::000000000000:role/by-hand",
+        Handler="app.handler",
+        Code={"ZipFile": package.getvalue()},
+    )
+    try:
+        functions.invoke(FunctionName="by-hand")
+        eventually(lambda: "made by hand" in lab.run("logs", "by-hand").out, "the function's log is not shown")
+        elsewhere = lab.run("logs", "by-hand", "--region", "us-east-1")
+        assert (elsewhere.status, "us-east-1 has no function by-hand" in elsewhere.err) == (2, True)
+    finally:
+        functions.delete_function(FunctionName="by-hand")
+        functions.close()
 
 
 def test_logs_of_parts_and_of_functions_are_shown(lab: CliLab) -> None:
