@@ -40,8 +40,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 
 # All of them, whatever one says; fails at the end if a figure was missed. Some want peers: dnsperf, knot, pdns, haproxy.
-BENCHMARKS := lab_up http_path functions_direct front_dynamodb replication_figures dns_rates dns_change route53_change \
-	alb_path accelerator_relay
+BENCHMARKS := lab_up outage_drill http_path functions_direct front_dynamodb replication_figures dns_rates \
+	dns_change route53_change alb_path accelerator_relay
 SLOW_BENCHMARKS := dns_detection accelerator_failover
 
 bench: $(INSTALLED)
