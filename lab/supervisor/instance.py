@@ -23,6 +23,7 @@ KEPT = {"logs", "cache", "lock"}
 UNFINISHED = "*/.installing-*"
 """In the cache: what pip had not finished installing when it was ended."""
 RUN_DIR_PREFIX = "lab-"
+REMOVING_LIMIT_S = 2.0
 CLAIM = "state"
 
 
@@ -119,9 +120,13 @@ def remove_run_dir(run_dir: Path) -> None:
     """Remove a run folder; nothing else is ever removed by way of a file's word, so its name and owner must fit."""
     if not run_dir.name.startswith(RUN_DIR_PREFIX) or run_dir.is_symlink():
         return
+    deadline = time.monotonic() + REMOVING_LIMIT_S
     with contextlib.suppress(FileNotFoundError):
-        if run_dir.stat().st_uid == os.getuid():
+        while run_dir.stat().st_uid == os.getuid():
             shutil.rmtree(run_dir, ignore_errors=True)
+            if time.monotonic() >= deadline or not run_dir.exists():
+                return
+            time.sleep(0.02)  # a process that was killed a moment ago still made or removed a file in it
 
 
 def sweep_run_dirs(temporary: Path) -> None:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -251,6 +252,29 @@ def test_a_run_folder_of_another_name_is_never_removed(tmp_path: Path) -> None:
     precious.mkdir()
     remove_run_dir(precious)
     assert precious.exists()
+
+
+def test_a_run_folder_is_removed_though_a_dying_process_still_writes_into_it(tmp_path: Path) -> None:
+    run_dir = tmp_path / "lab-busy"
+    (run_dir / "functions").mkdir(parents=True)
+    end = time.monotonic() + 0.3
+
+    def write() -> None:
+        number = 0
+        while time.monotonic() < end:
+            number += 1
+            with contextlib.suppress(FileNotFoundError):
+                (run_dir / "functions" / f"file-{number}").touch()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while time.monotonic() < end:
+        remove_run_dir(run_dir)
+        assert not run_dir.exists()
+        (run_dir / "functions").mkdir(parents=True)
+    writer.join()
+    remove_run_dir(run_dir)
+    assert not run_dir.exists()
 
 
 def test_the_run_folder_of_a_lab_whose_project_is_gone_is_swept_and_others_are_not(tmp_path: Path) -> None:
