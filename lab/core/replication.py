@@ -68,7 +68,7 @@ class Replication:
 
     def on_tables(self, tables: Tables, now_ms: int) -> None:
         """Take the global tables: new replicas are to be filled, replicas that are gone are forgotten."""
-        known = self._store.replicas()
+        known = dict(self._store.replicas())
         wanted = {
             (table.name, replica.region): replica
             for table in tables.global_tables
@@ -278,7 +278,7 @@ class Replication:
     def on_acknowledged(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
         """What had been acknowledged when regions were lost that nothing was known to have survived."""
         self._account(acknowledged, now_ms)
-        for (name, region), state in self._store.replicas().items():
+        for (name, region), state in list(self._store.replicas().items()):
             if region in self._unaccounted and not state.compare:
                 self._store.set_replica(name, region, replace(state, bound_ms=0))
         self._unaccounted.clear()

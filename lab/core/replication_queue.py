@@ -48,6 +48,11 @@ class ShippingQueue:
         self.more_in_store = True
         self.sweep_after = b""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to ship, here or in the store."""
+        return not self.waiting and not self.more_in_store
+
     def head(self) -> tuple[bytes, Waiting] | None:
         """The first key, if any."""
         return next(iter(self.waiting.items()), None)

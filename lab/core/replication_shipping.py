@@ -106,6 +106,8 @@ class Shipping:
             return None
         for route in list(routes):
             table, source = route
+            if routes[route].is_empty:
+                continue
             if self._held_back.get((table, target), (0, 0))[0] > now_ms or not self._links.open(source, target):
                 continue
             applies = self._take(table, source, target, routes[route], now_ms)
@@ -163,8 +165,8 @@ class Shipping:
         """When the next apply to a region may be due; None while nothing waits for it that may go there."""
         dues = [due_ms for (_, region, _), due_ms in self._rejected.items() if region == target]
         for (table, source), queue in self._queues.get(target, {}).items():
-            head = queue.head()
-            if self._links.open(source, target) and (head is not None or queue.more_in_store):
+            if not queue.is_empty and self._links.open(source, target):
+                head = queue.head()
                 due_ms = 0 if head is None else head[1].due_ms
                 dues.append(max(due_ms, self._held_back.get((table, target), (0, 0))[0]))
         return min(dues, default=None)

@@ -6,7 +6,7 @@ checkpoint never says more was read than what was made of it is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -80,8 +80,8 @@ class ReplicationStore(Protocol):
 
     def checkpoint(self, table: str, region: str) -> Checkpoint | None: ...
     def set_checkpoint(self, table: str, region: str, checkpoint: Checkpoint | None) -> None: ...
-    def replicas(self) -> dict[tuple[str, str], ReplicaState]:
-        """Every replica by table and region."""
+    def replicas(self) -> Mapping[tuple[str, str], ReplicaState]:
+        """Every replica by table and region, as it is now; not to be changed nor kept."""
 
     def set_replica(self, table: str, region: str, state: ReplicaState | None) -> None: ...
     def drop_table(self, table: str) -> None:

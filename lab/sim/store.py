@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from lab.core.conflict import Conflict, LostWrite, Version
@@ -75,8 +75,8 @@ class SimStore:
     def set_checkpoint(self, table: str, region: str, checkpoint: Checkpoint | None) -> None:
         self._put(self._checkpoints, (table, region), checkpoint)
 
-    def replicas(self) -> dict[tuple[str, str], ReplicaState]:
-        return dict(self._replicas)
+    def replicas(self) -> Mapping[tuple[str, str], ReplicaState]:
+        return self._replicas
 
     def set_replica(self, table: str, region: str, state: ReplicaState | None) -> None:
         self._put(self._replicas, (table, region), state)

@@ -7,7 +7,7 @@ committed, a machine that loses its power would, but then the engines have lost 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -207,8 +207,8 @@ class SqliteStore:
                 (*where, checkpoint.sequence, checkpoint.exact),
             )
 
-    def replicas(self) -> dict[tuple[str, str], ReplicaState]:
-        return dict(self._replicas)
+    def replicas(self) -> Mapping[tuple[str, str], ReplicaState]:
+        return self._replicas
 
     def set_replica(self, table: str, region: str, state: ReplicaState | None) -> None:
         self._begin()
