@@ -126,3 +126,14 @@ def test_a_lag_of_a_pair_holds_back_that_pair_alone() -> None:
             assert time.monotonic() - start >= 0.4
 
     asyncio.run(test())
+
+
+@in_lab(EAST, WEST)
+async def test_a_region_whose_dynamodb_is_throttled_is_caught_up_when_it_is_not_any_more(lab: ReplicatorLab) -> None:
+    throttled = "ProvisionedThroughputExceededException"
+    await lab.fault(Fault("1", "error", 0, region=WEST, service="dynamodb", error_code=throttled))
+    await lab.put(EAST, TABLE, "a", "1")
+    answer = await lab.converged(TABLE, timeout_ms=300)
+    assert answer["left"] == [{"table": TABLE, "source": EAST, "target": WEST, "items": 1}]
+    await lab.fault()
+    assert sorted(await lab.agree(TABLE)) == ["a"]

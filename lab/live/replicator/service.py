@@ -19,7 +19,7 @@ import orjson
 
 from lab.core.faults import FaultSet
 from lab.core.replication import Replication
-from lab.core.replication_work import Acknowledged
+from lab.core.replication_work import Acknowledged, Outcome
 from lab.core.table import KeyAttribute, Tables
 from lab.data import geography
 from lab.live.clock import now_ms
@@ -74,6 +74,7 @@ class Replicator:
                 self._core,
                 self._key_of,
                 self._is_legacy,
+                self._injected,
                 self._on_fenced,
                 self._on_done,
                 self._on_restart,
@@ -191,6 +192,16 @@ class Replicator:
 
     def _is_up(self, region: str) -> bool:
         return self._context.store.get(FaultSet).region_condition(region) == "up"
+
+    async def _injected(self, region: str) -> Outcome | None:
+        """What a fault of a region's DynamoDB does to an apply: nothing, a delay, or a failure that is tried again."""
+        fault = self._context.store.get(FaultSet).on_call(region, "dynamodb", "BatchWriteItem")
+        if fault is None or (fault.effect == "error" and self._chance.random() >= fault.probability):
+            return None
+        if fault.effect == "delay":
+            await self._context.clock.sleep(fault.delay_ms)
+            return None
+        return Outcome("failed")
 
     def _is_legacy(self, table: str) -> bool:
         return table in self._legacy

@@ -50,6 +50,7 @@ class Shipper:
     core: Replication
     key_of: Keys
     is_legacy: Callable[[str], bool]
+    injected: Callable[[str], Awaitable[Outcome | None]]
     on_fenced: Callable[[str, str], None]
     on_done: Callable[[], None]
     on_restart: OnRestart
@@ -74,8 +75,10 @@ class Shipper:
                 await self.kick.wait(min(wait_s, IDLE_S))
                 continue
             try:
-                legacy = self.is_legacy(batch.table)
-                outcome = await self.engine.apply(batch, self.key_of(batch.table), legacy=legacy)
+                outcome = await self.injected(target)
+                if outcome is None:
+                    legacy = self.is_legacy(batch.table)
+                    outcome = await self.engine.apply(batch, self.key_of(batch.table), legacy=legacy)
             except EngineRestarted as restarted:
                 self.core.on_batch_done(batch, Outcome("unknown"), now_ms())
                 await self.on_restart(self.engine, restarted.boot)

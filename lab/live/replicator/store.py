@@ -320,8 +320,8 @@ class SqliteStore:
         ]
 
     def counts(self) -> dict[str, int]:
-        """How many items are known and waiting, and how many conflicts and lost writes there were."""
-        names = ("items", "outbox", "conflicts", "lost")
+        """How many conflicts and lost writes there were."""
+        names = ("conflicts", "lost")
         return {name: self._db.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in names}
 
     def _begin(self) -> None:
