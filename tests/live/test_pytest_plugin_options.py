@@ -39,10 +39,14 @@ def test_attaching_where_no_lab_runs_says_how_to_start_one(pytester: pytest.Pyte
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_an_engine_that_needs_containers_is_refused_for_an_own_instance(pytester: pytest.Pytester) -> None:
+def test_an_engine_in_containers_without_docker_says_what_is_missing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")  # the discard port: nobody answers
     result = run(pytester, "--engine", "localstack")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*--engine localstack needs the containers of `docker compose up`*"])
+    result.stdout.fnmatch_lines(["*no lab for the tests: Docker does not answer*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "1e9"])
