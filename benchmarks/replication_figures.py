@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,12 @@ async def bare_engine() -> AsyncIterator[HttpClient]:
     environment |= {"IOT_MTLS_ENABLED": "0", "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR", "MINISTACK_REGION": EAST}
     command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"unix:{path}", "--log-level", "ERROR"]
     process = subprocess.Popen(  # noqa: ASYNC220
-        command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     client = HttpClient(UnixAddress(path))
     try:
@@ -75,7 +81,7 @@ async def bare_engine() -> AsyncIterator[HttpClient]:
         yield client
     finally:
         client.close()
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # hypercorn serves in a child of its own
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 

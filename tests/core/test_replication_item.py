@@ -12,16 +12,16 @@ from lab.core.item import Item, Record, after_apply, after_loss, after_mark, aft
 REGIONS = ("ap-east-1", "eu-west-1", "us-east-1")
 
 
-def record(time_ms: int, position: int, content: str | None, old: str | None = None, mark: Version | None = None) -> Record:
+def record(
+    time_ms: int, position: int, content: str | None, old: str | None = None, mark: Version | None = None
+) -> Record:
     def digest(text: str | None) -> int:
         return 0 if text is None else int.from_bytes(text.encode(), "big") + 1
 
     def data(text: str | None) -> bytes | None:
         return None if text is None else text.encode()
 
-    return Record(
-        b"k", time_ms, position, data(content), digest(content), data(old), digest(old), mark
-    )
+    return Record(b"k", time_ms, position, data(content), digest(content), data(old), digest(old), mark)
 
 
 @st.composite
