@@ -8,13 +8,13 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_
 
 from __future__ import annotations
 
-import time
 import uuid
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.live.clock import now_ms
 from lab.testing import Lab
 
 TABLE = "feedback"
@@ -26,7 +26,8 @@ def test_a_unique_create_succeeds_in_two_regions_and_the_later_one_stays(lab: La
 
     lab.cut(first.code, second.code)
     sign_up(first, name, owner="alice")
-    time.sleep(0.01)  # so that the second one is later in milliseconds as well
+    acknowledged_ms = now_ms()
+    lab.eventually(lambda: now_ms() > acknowledged_ms)  # the last writer is told by the millisecond
     sign_up(second, name, owner="bob")
     lab.heal()
     lab.converged(TABLE)
