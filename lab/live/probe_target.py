@@ -28,6 +28,7 @@ class ProbeTargets:
         self._store = store
         self._health = health
         self._resolver: Resolver | None = None
+        self._catalog: Catalog | None = None
         self._names: dict[str, str] | None = None
         self._rng = random.Random(f"{topology.seed}/probe-targets")
 
@@ -47,8 +48,9 @@ class ProbeTargets:
 
     def _through_zones(self, name: str, checker: Checker) -> str | None:
         if self._resolver is None:
-            catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames))
-            self._resolver = Resolver(catalog, Origins(self._topology, geography()), self._health, self._rng)
+            # Built from the one before: a zone of ten thousand records anew would hold up the answers of this process.
+            self._catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames), self._catalog)
+            self._resolver = Resolver(self._catalog, Origins(self._topology, geography()), self._health, self._rng)
         try:
             decision = self._resolver.decide(to_wire(name), "A", _origin(checker))
         except NameSyntaxError:

@@ -15,7 +15,8 @@ from lab.core.zone import HostedZone, RecordSet
 
 NS_TTL_S = 172800
 SOA_TTL_S = 900
-CHANGES_MAX = 200
+CHANGES_MAX = 2_000
+_WILDCARD = b"\x01*"
 Group = tuple[RecordSet, ...]
 
 
@@ -42,7 +43,8 @@ def apex_records(zone_id: str, name: str) -> tuple[RecordSet, RecordSet]:
 class ZoneTable:
     """One zone. `groups` is keyed by wire name, then type; a name with an empty dict is an empty non-terminal.
 
-    `skipped` are complaints about records that cannot be answered; `source` is what the table was made from.
+    `children` counts the names one label below a name that has some. `skipped` are complaints about records that cannot
+    be answered; `source` is what the table was made from.
     """
 
     zone_id: str
@@ -50,7 +52,8 @@ class ZoneTable:
     text: str
     groups: dict[bytes, dict[str, Group]] = field(default_factory=dict)
     delegations: set[bytes] = field(default_factory=set)
-    wildcards: bool = False
+    children: dict[bytes, int] = field(default_factory=dict)
+    wildcard_count: int = 0
     skipped: tuple[str, ...] = ()
     source: HostedZone | None = None
 
@@ -58,14 +61,19 @@ class ZoneTable:
         """The groups of exactly this name; None if the name does not exist."""
         return self.groups.get(name)
 
+    @property
+    def wildcards(self) -> bool:
+        """Whether there is any wildcard."""
+        return self.wildcard_count > 0
+
     def wildcard_for(self, name: bytes) -> bytes | None:
         """The wildcard that covers a name which does not exist (RFC 4592: at the closest encloser only)."""
-        if not self.wildcards:
+        if not self.wildcard_count:
             return None
         while name != self.name:
             name = parent(name)
             if name in self.groups:
-                wildcard = b"\x01*" + name
+                wildcard = _WILDCARD + name
                 return wildcard if wildcard in self.groups else None
         return None
 
@@ -86,21 +94,15 @@ def build_zone_table(zone: HostedZone) -> ZoneTable:
     """The table of a zone."""
     apex = to_wire(zone.name)
     table = ZoneTable(zone.zone_id, apex, to_text(apex), source=zone)
-    groups, skipped = _grouped(zone.record_sets)
-    groups.setdefault(apex, {})
-    for record in apex_records(zone.zone_id, table.text):
-        groups[apex].setdefault(record.type, (record,))
-    for name in list(groups):
-        _note_name(table, groups, name)
-    table.groups, table.skipped = groups, skipped
+    grouped, table.skipped = _grouped(zone.record_sets)
+    _put(table, apex, grouped.pop(apex, {}))
+    for name, types in grouped.items():
+        _put(table, name, types)
     return table
 
 
 def changed_zone_table(before: ZoneTable, zone: HostedZone) -> ZoneTable | None:
-    """The table of a zone that differs little from the one before; None if it must be built anew.
-
-    Only names that still have records or are new are put in: a name that vanished may leave empty non-terminals behind.
-    """
+    """The table of a zone that differs little from the one before; None if it must be built anew."""
     if before.source is None or before.skipped or (before.zone_id, before.source.name) != (zone.zone_id, zone.name):
         return None
     old, new = before.source.record_sets, zone.record_sets
@@ -112,14 +114,19 @@ def changed_zone_table(before: ZoneTable, zone: HostedZone) -> ZoneTable | None:
     gone, come = _differing(old[head : len(old) - tail], new[head : len(new) - tail])
     if len(gone) + len(come) > CHANGES_MAX:
         return None
-    texts = {record.name for record in (*gone, *come)}
-    groups, skipped = _grouped(tuple(record for record in new if record.name in texts))
-    if skipped or any(to_wire(text) not in groups for text in texts) or before.name in groups:
+    texts = dict.fromkeys(record.name for record in (*gone, *come))
+    grouped, skipped = _grouped(tuple(record for record in new if record.name in texts))
+    if skipped:
         return None
-    table = replace(before, groups={**before.groups, **groups}, delegations=set(before.delegations), source=zone)
-    for name in groups:
-        table.delegations.discard(name)
-        _note_name(table, table.groups, name)
+    table = replace(
+        before,
+        groups=dict(before.groups),
+        delegations=set(before.delegations),
+        children=dict(before.children),
+        source=zone,
+    )
+    for name in map(to_wire, texts):
+        _put(table, name, grouped.get(name, {}))
     return table
 
 
@@ -145,12 +152,27 @@ def _grouped(records: tuple[RecordSet, ...]) -> tuple[dict[bytes, dict[str, Grou
     return {name: {t: tuple(g) for t, g in types.items()} for name, types in lists.items()}, tuple(skipped)
 
 
-def _note_name(table: ZoneTable, groups: dict[bytes, dict[str, Group]], name: bytes) -> None:
-    """See to it that the names above a name exist, and note what kind of name it is."""
-    above = name
-    while above != table.name and above[0]:
-        above = parent(above)
-        groups.setdefault(above, {})
-    if name != table.name and "NS" in groups[name]:
+def _put(table: ZoneTable, name: bytes, types: dict[str, Group]) -> None:
+    """Let a name have these records and no others; the names above it come and go with it."""
+    if name == table.name:
+        types = {**{record.type: (record,) for record in apex_records(table.zone_id, table.text)}, **types}
+    elif "NS" in types:
         table.delegations.add(name)
-    table.wildcards = table.wildcards or name.startswith(b"\x01*")
+    else:
+        table.delegations.discard(name)
+    groups, children = table.groups, table.children
+    known = name in groups
+    groups[name] = types
+    while not known and name != table.name and name[0]:
+        table.wildcard_count += name.startswith(_WILDCARD)
+        name = parent(name)
+        children[name] = children.get(name, 0) + 1
+        known = name in groups
+        groups.setdefault(name, {})
+    while not groups[name] and name not in children and name != table.name and name[0]:
+        del groups[name]
+        table.wildcard_count -= name.startswith(_WILDCARD)
+        name = parent(name)
+        children[name] -= 1
+        if not children[name]:
+            del children[name]
