@@ -13,11 +13,18 @@ A message says what was wrong, where, what was expected and what to do. Bugs are
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LabError(Exception):
     """Base of all; `str()` of it is fit for a person to read, and `exit_status` is the command line's."""
 
     exit_status = 1
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What else a program may want to know of it, by name."""
+        return {}
 
 
 class UserError(LabError):
@@ -33,6 +40,10 @@ class ConfigError(UserError):
         self.file, self.line, self.key = file, line, key
         where = file if line is None else f"{file}:{line}"
         super().__init__(f"{where}: {f'`{key}`: ' if key else ''}{message}")
+
+    @property
+    def details(self) -> dict[str, Any]:
+        return {"file": self.file, "line": self.line, "key": self.key}
 
 
 class EnvironmentFailure(LabError):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,32 +78,53 @@ def cli(ctx: click.Context, folder: Path | None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The whole command line; the exit status: 0, 1 (a failure), 2 (the user's mistake), 3 (an address in use)."""
+    """The whole command line; the exit status: 0, 1 (a failure), 2 (the user's mistake), 3 (an address in use).
+
+    With `--json` an error is told on stdout too, as `{"error": {"type", "message", "exit_status"}}` on one line; `type`
+    is the error's class (`UserError`, `LabNotRunning`, ...), and a mistake in lab.toml adds `file`, `line` and `key`.
+    """
+    from lab.cli.output import guard_stdout
+
+    guard_stdout()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
     try:
-        result: Any = cli.main(args=list(argv) if argv is not None else None, prog_name="lab", standalone_mode=False)
-    except click.exceptions.Abort:
+        result: Any = cli.main(args=arguments, prog_name="lab", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
+        if as_json:
+            _tell_json("UsageError", error.format_message(), error.exit_code)
         error.show()
         return error.exit_code
     except LabError as error:
+        if as_json:
+            _tell_json(type(error).__name__, str(error), error.exit_status, error.details)
         print(f"lab: {error}", file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of a pipe had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     except Exception as error:  # the outermost edge: a bug is told in one line, and kept whole in a file
-        return _tell_bug(error)
+        message = _keep_bug(error)
+        if as_json:
+            _tell_json("LabFault", message, 1)
+        print(f"lab: {message}", file=sys.stderr)
+        return 1
     return result if isinstance(result, int) else 0
 
 
-def _tell_bug(error: Exception) -> int:
+def _tell_json(kind: str, message: str, exit_status: int, details: Mapping[str, Any] | None = None) -> None:
+    """An error as one line of JSON on stdout; the sentence on stderr is for people."""
+    import json
+
+    error = {"type": kind, "message": message, "exit_status": exit_status, **(details or {})}
+    print(json.dumps({"error": error}), flush=True)
+
+
+def _keep_bug(error: Exception) -> str:
+    """Write the traceback to a file; the message that names it."""
     import tempfile
     import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="lab-bug-", suffix=".txt", delete=False) as report:
         traceback.print_exception(error, file=report)
-    print(f"lab: a fault of the lab itself ({type(error).__name__}: {error}); see {report.name}", file=sys.stderr)
-    return 1
+    return f"a fault of the lab itself ({type(error).__name__}: {error}); see {report.name}"

@@ -1,20 +1,33 @@
-"""`lab curl`: a request as someone in a place on earth makes it: looked up, then called for real."""
+"""`lab curl`: a request as someone in a place on earth makes it: looked up, then called for real.
+
+Each step is told when it is done, so that a region that hangs is seen to hang.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import sys
+import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import click
 
 from lab.cli.dig import describe_record, print_reasons
+from lab.cli.output import reader_gone
 from lab.cli.project import Project, RunningLab
 from lab.core.topology import Place
-from lab.errors import EnvironmentFailure, UserError
+from lab.errors import LabUnreachable, UserError
 from lab.live.stub_resolver import StubResolver
+
+EXPLAIN_LIMIT_S = 2.0
+
+Step = Literal["resolved", "explained", "connected", "answered", "failed"]
 
 
 @click.command(short_help="call a URL from a place")
@@ -23,9 +36,20 @@ from lab.live.stub_resolver import StubResolver
 @click.option("-X", "--request", "method", metavar="METHOD", help="GET, or POST with a body")
 @click.option("-H", "--header", "headers", multiple=True, metavar='"NAME: VALUE"', help="a header; may be repeated")
 @click.option("-d", "--data", help="the body")
-@click.option("-n", "--repeat", default=1, show_default=True, help="how many requests, with one resolver's cache")
-@click.option("--interval", default=1.0, show_default=True, metavar="S", help="seconds between repeated requests")
-@click.option("--max-time", default=35.0, show_default=True, metavar="S", help="give up after so many seconds")
+@click.option(
+    "-n", "--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="requests, with one resolver"
+)
+@click.option(
+    "--interval", type=click.FloatRange(min=0), default=1.0, show_default=True, metavar="S", help="seconds between them"
+)
+@click.option(
+    "--max-time",
+    type=click.FloatRange(min=0, min_open=True),
+    default=35.0,
+    show_default=True,
+    metavar="S",
+    help="give a request up after so many seconds",
+)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_obj
 def curl(
@@ -42,142 +66,189 @@ def curl(
 ) -> int:
     """Call URL from a place: its name is resolved by the lab's DNS with the place's client subnet.
 
-    Shows which record answered and why, which region served, and how long each step took. Port 80 is the lab's 8080.
+    Shows which record answered and why, which region served, and how long each step took, step by step on stderr and
+    the answer's body on stdout; with --json one object a request, when it is over. Port 80 is the lab's 8080.
     """
     lab = project.running()
     parts = _parse(url)
     where = lab.place(place) if place is not None else None
+    method = _method(method or ("POST" if data is not None else "GET"))
+    request = Request(parts, method, _headers(headers), data.encode() if data is not None else None, max_time)
     resolver = StubResolver(lab.topology, where)
-    sent = _headers(headers)
     ok = True
-    for number in range(max(1, repeat)):
+    for number in range(repeat):
         if number:
             time.sleep(interval)
-        result = _call(
-            lab, resolver, where, parts, method or ("POST" if data is not None else "GET"), sent, data, max_time
-        )
+        result: dict[str, Any] = {"url": parts.geturl(), "method": method, "from": where.name if where else None}
+        for step in _call(lab, resolver, where, request, result):
+            if not as_json:
+                _show(step, result)
         ok = ok and "error" not in result
         if as_json:
             from lab.report import print_json
 
             print_json(result)
-        else:
-            _show(result)
+        if reader_gone():
+            break
     return 0 if ok else 1
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: an http URL, and `limit_s` seconds for all of connecting, asking and reading."""
+
+    url: SplitResult
+    method: str
+    headers: dict[str, str]
+    body: bytes | None
+    limit_s: float
+
+
 def _parse(url: str) -> SplitResult:
-    parts = urlsplit(url if "//" in url else f"http://{url}")
     try:
-        port = parts.port
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        parts.port  # noqa: B018 - raises if it is none
     except ValueError as error:
         raise UserError(f"{url}: {error}") from error
     if parts.scheme != "http" or not parts.hostname:
         raise UserError(f"{url}: expected an http:// URL such as http://api.lab.test/health")
-    del port
+    if not url.isascii() or any(character.isspace() for character in url):
+        raise UserError(f"{url}: a URL has neither spaces nor letters beyond ASCII: write them as %20, %C3%A9")
     return parts
+
+
+def _method(method: str) -> str:
+    if not (method.isascii() and method.isalpha()):
+        raise UserError(f"{method!r} is not a method: expected one such as GET or POST")
+    return method.upper()
 
 
 def _headers(given: tuple[str, ...]) -> dict[str, str]:
     headers = {}
     for header in given:
         name, colon, value = header.partition(":")
-        if not colon or not name.strip() or "\n" in header or "\r" in header:
-            raise UserError(f'{header!r} is not a header: expected "NAME: VALUE"')
+        if not colon or not name.strip() or "\n" in header or "\r" in header or not header.isascii():
+            raise UserError(f'{header!r} is not a header: expected "NAME: VALUE" in ASCII')
         headers[name.strip()] = value.strip()
     return headers
 
 
 def _call(
-    lab: RunningLab,
-    resolver: StubResolver,
-    place: Place | None,
-    url: SplitResult,
-    method: str,
-    headers: dict[str, str],
-    data: str | None,
-    limit_s: float,
-) -> dict[str, Any]:
-    """One look-up and one request; a JSON object with every step, and `error` if it failed."""
-    assert url.hostname is not None
-    result: dict[str, Any] = {"url": url.geturl(), "method": method, "from": place.name if place else None}
-    address = url.hostname
-    if not _is_address(url.hostname):
-        found = _resolve(lab, resolver, place, url.hostname, result)
-        if found is None:
-            return result
-        address = found
-    port = url.port or 80
+    lab: RunningLab, resolver: StubResolver, place: Place | None, request: Request, result: dict[str, Any]
+) -> Iterator[Step]:
+    """One look-up and one request; says each step when `result` has it, `failed` when it has `error`."""
+    host = request.url.hostname
+    assert host is not None
+    address = host
+    if not _is_address(host):
+        found = resolver.lookup(host)
+        lookup = {"rcode": found.rcode, "addresses": found.addresses, "ttl_s": found.ttl_s}
+        result["lookup"] = {**lookup, "from_cache": found.from_cache, "ms": round(found.took_ms, 1)}
+        yield "resolved"
+        if not found.addresses:
+            why = {"REFUSED": " (not a name of the lab's zones)", "TIMEOUT": " (the lab's DNS does not answer)"}
+            result["error"] = f"{host} has no address: {found.rcode}{why.get(found.rcode, '')}"
+            yield "failed"
+            return
+        result["record"], result["reason"] = _explanation(lab, place, host)
+        yield "explained"
+        address = found.addresses[0]
+    port = request.url.port or 80
     if port == 80:
         port = lab.topology.http_port
-    result["address"], result["port"] = address, port
     served = [region.code for region in lab.topology.regions if region.address == address]
-    result["region"] = served[0] if served else None
-    connection = http.client.HTTPConnection(*lab.topology.reachable(address, port), timeout=limit_s)
-    try:
-        began = time.monotonic()
-        connection.connect()
-        connected = time.monotonic()
-        result["connect_ms"] = round((connected - began) * 1000, 1)
-        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        body = data.encode() if data is not None else None
-        connection.request(method.upper(), target, body, {"Host": url.netloc, "User-Agent": "lab-curl", **headers})
-        response = connection.getresponse()
-        content = response.read()
-        result["request_ms"] = round((time.monotonic() - connected) * 1000, 1)
-        result["status"], result["headers"] = response.status, response.getheaders()
-        result["body"] = content.decode(errors="replace")
-    except TimeoutError:
-        result["error"] = f"no answer from {address}:{port} within {limit_s:g} s"
-    except (OSError, http.client.HTTPException) as error:
-        result["error"] = f"{address}:{port}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
-    finally:
-        connection.close()
-    return result
+    result |= {"address": address, "port": port, "region": served[0] if served else None}
+    yield from _exchange(lab.topology.reachable(address, port), request, result)
 
 
-def _resolve(
-    lab: RunningLab, resolver: StubResolver, place: Place | None, name: str, result: dict[str, Any]
-) -> str | None:
-    """The address that the place's resolver gives; the look-up and its reasons go into the result."""
-    found = resolver.lookup(name)
-    lookup: dict[str, Any] = {"rcode": found.rcode, "addresses": found.addresses, "ttl_s": found.ttl_s}
-    result["lookup"] = {**lookup, "from_cache": found.from_cache, "ms": round(found.took_ms, 1)}
-    if not found.addresses:
-        why = {"REFUSED": " (not a name of the lab's zones)", "TIMEOUT": " (the lab's DNS does not answer)"}
-        result["error"] = f"{name} has no address: {found.rcode}{why.get(found.rcode, '')}"
-        return None
+def _explanation(lab: RunningLab, place: Place | None, name: str) -> tuple[Any, list[Any]]:
+    """The record that answers, and why, as control tells it; DNS works on without control, which only explains it."""
     query = {"name": name, "type": "A"}
     if place is not None:
         query["client"] = place.subnet
     try:
-        explained = lab.call("GET", "/api/resolve", query=query)
-        result["record"], result["reason"] = explained.get("record"), explained.get("reason", [])
-    except EnvironmentFailure:  # DNS works on without control, which only explains it
-        result["record"], result["reason"] = None, []
-    return found.addresses[0]
+        explained = lab.call("GET", "/api/resolve", query=query, limit_s=EXPLAIN_LIMIT_S)
+    except LabUnreachable:
+        return None, []
+    return explained.get("record"), explained.get("reason", [])
+
+
+def _exchange(end: tuple[str, int], request: Request, result: dict[str, Any]) -> Iterator[Step]:
+    """Connect, ask and read the whole answer, within the request's time."""
+    began = time.monotonic()
+    try:
+        sock = socket.create_connection(end, timeout=request.limit_s)
+    except TimeoutError:
+        result["error"] = f"{result['address']}:{result['port']} did not connect within {request.limit_s:g} s"
+        yield "failed"
+        return
+    except OSError as error:
+        result["error"] = f"{result['address']}:{result['port']}: {error.strerror or error}"
+        yield "failed"
+        return
+    connected = time.monotonic()
+    result["connect_ms"] = round((connected - began) * 1000, 1)
+    yield "connected"
+    late = threading.Event()
+    alarm = threading.Timer(max(0.0, began + request.limit_s - time.monotonic()), _give_up, (sock, late))
+    connection = http.client.HTTPConnection(*end)
+    connection.sock = sock
+    sock.settimeout(None)  # the alarm ends it, however slowly the bytes come
+    alarm.start()
+    try:
+        url = request.url
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        headers = {"Host": url.netloc, "User-Agent": "lab-curl", **request.headers}
+        connection.request(request.method, target, request.body, headers)
+        response = connection.getresponse()
+        content = response.read()
+        if not late.is_set():
+            result["request_ms"] = round((time.monotonic() - connected) * 1000, 1)
+            result["status"], result["headers"] = response.status, response.getheaders()
+            result["body"] = content.decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        result["error"] = f"{result['address']}:{result['port']}: {reason}"
+    finally:
+        alarm.cancel()
+        connection.close()
+    if late.is_set():
+        result["error"] = f"no answer from {result['address']}:{result['port']} within {request.limit_s:g} s"
+    yield "failed" if "error" in result else "answered"
+
+
+def _give_up(sock: socket.socket, late: threading.Event) -> None:
+    late.set()
+    with contextlib.suppress(OSError):  # it has gone by itself
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _is_address(host: str) -> bool:
     return host.replace(".", "").isdigit() and host.count(".") == 3
 
 
-def _show(result: dict[str, Any]) -> None:
-    say = sys.stderr
-    lookup = result.get("lookup")
-    if lookup is not None:
-        cached = "from the cache" if lookup["from_cache"] else f"{lookup['ms']:g} ms"
-        addresses = ", ".join(lookup["addresses"]) or "no address"
-        print(f"resolved  {addresses}  {lookup['rcode']}, TTL {lookup['ttl_s']} s, {cached}", file=say)
-        if result.get("record"):
-            print(f"record    {describe_record(result['record'])}", file=say)
-        if result.get("reason"):
-            print_reasons("why       ", result["reason"], file=say)
-    if "connect_ms" in result:
-        region = result["region"] or "not a region's address"
-        print(f"connected {result['address']}:{result['port']} ({region})  {result['connect_ms']:g} ms", file=say)
-    if "status" in result:
-        print(f"answered  {result['status']} in {result['request_ms']:g} ms, served by {result['region']}\n", file=say)
-        print(result["body"])
-    else:
-        print(f"lab: {result['error']}", file=say)
+def _show(step: Step, result: dict[str, Any]) -> None:
+    """What a step has found, on stderr, and the answer's body on stdout."""
+    match step:
+        case "resolved":
+            lookup = result["lookup"]
+            cached = "from the cache" if lookup["from_cache"] else f"{lookup['ms']:g} ms"
+            addresses = ", ".join(lookup["addresses"]) or "no address"
+            _say(f"resolved  {addresses}  {lookup['rcode']}, TTL {lookup['ttl_s']} s, {cached}")
+        case "explained":
+            if result["record"]:
+                _say(f"record    {describe_record(result['record'])}")
+            if result["reason"]:
+                print_reasons("why       ", result["reason"], file=sys.stderr)
+        case "connected":
+            region = result["region"] or "not a region's address"
+            _say(f"connected {result['address']}:{result['port']} ({region})  {result['connect_ms']:g} ms")
+        case "answered":
+            _say(f"answered  {result['status']} in {result['request_ms']:g} ms, served by {result['region']}\n")
+            print(result["body"], flush=True)
+        case "failed":
+            _say(f"lab: {result['error']}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

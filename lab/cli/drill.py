@@ -36,7 +36,8 @@ def drill(
     as_json: bool,
 ) -> int:
     """Run the drill NAME; without one, list the drills. Exit status 0 pass, 1 fail, 2 unknown."""
-    from lab.drills import DESCRIPTIONS, DrillOptions, run_drill
+    from lab.config.settings import check_speed
+    from lab.drills import DESCRIPTIONS, DrillOptions, require_drill, run_drill
     from lab.drills.show import print_report, report_json
     from lab.report import print_json
 
@@ -46,6 +47,9 @@ def drill(
         for known, description in DESCRIPTIONS.items() if not as_json else ():
             print(f"{known:<14}  {description}")
         return 0
+    require_drill(name)  # mistakes are told before a lab is started for the drill
+    if speed is not None:
+        check_speed(speed)
     options = DrillOptions(region, other_region, places, lose_data, None if as_json else _say)
     with _lab(project, speed) as lab:
         report = run_drill(name, lab, options)

@@ -42,20 +42,26 @@ def region(project: Project, region: str, down: bool, hang: bool, lose_data: boo
     return _begin(lab, [wanted], as_json)
 
 
-@fault.command(short_help="the link between two regions is cut")
+@fault.command(short_help="the link from one region to another is cut")
 @click.argument("source")
 @click.argument("target")
 @click.option("--both", is_flag=True, help="cut the way back as well")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_obj
 def link(project: Project, source: str, target: str, both: bool, as_json: bool) -> int:
-    """Cut the link from SOURCE to TARGET: replication and calls stop, both regions live on."""
+    """Cut the link from SOURCE to TARGET: replication and calls that way stop, both regions live on.
+
+    The way back, from TARGET to SOURCE, stays open unless --both cuts it as well.
+    """
     lab = project.running()
     if lab.region(source) == lab.region(target):
         raise UserError(f"a link has two ends; {source} is given twice")
     ways = [(source, target), (target, source)] if both else [(source, target)]
     wanted = [{"effect": "cut", "region": a, "target": b, "label": f"link {a} to {b} cut"} for a, b in ways]
-    return _begin(lab, wanted, as_json)
+    status = _begin(lab, wanted, as_json)
+    if not both and not as_json:
+        print(f"Only this way is cut; {target} still replicates to {source} (`--both` cuts both ways).")
+    return status
 
 
 @fault.command(short_help="replication of a region pauses")

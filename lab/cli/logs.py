@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lab.cli.output import reader_gone
 from lab.cli.project import Project, RunningLab
 from lab.cli.sockets import ask_part
 from lab.config.settings import suggestion
@@ -74,7 +75,7 @@ def _show_files(files: dict[str, Path], lines: int, *, follow: bool, as_json: bo
         for name, log in opened.items():
             for line in log.read().splitlines()[-lines:]:
                 _print(name, line, labelled=labelled, as_json=as_json)
-        while follow:
+        while follow and not reader_gone():
             for name, log in opened.items():
                 if os.fstat(log.fileno()).st_size < log.tell():
                     log.seek(0)
@@ -91,7 +92,7 @@ def _show_function(
 ) -> None:
     after = dict.fromkeys(regions, 0)
     first = True
-    while first or follow:
+    while first or (follow and not reader_gone()):
         for region in regions:
             lines_there: list[dict[str, Any]] = ask_part(
                 lab.topology, "edge", f"/logs/{region}/{function}?after={after[region]}"

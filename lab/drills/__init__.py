@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lab.config.settings import suggestion
 from lab.core.drill_report import Report
 from lab.drills import outage, split_brain
 from lab.drills.options import DrillOptions
 from lab.errors import UserError
 from lab.testing.lab import Lab
 
-__all__ = ["DESCRIPTIONS", "DrillOptions", "Report", "run_drill"]
+__all__ = ["DESCRIPTIONS", "DrillOptions", "Report", "require_drill", "run_drill"]
 
 _RUNNERS: dict[str, Callable[[Lab, DrillOptions], Report]] = {
     "region_outage": outage.run_region_outage,
@@ -32,6 +33,11 @@ DESCRIPTIONS = {
 
 def run_drill(name: str, lab: Lab, options: DrillOptions | None = None) -> Report:
     """Run one drill. Raises UserError for an unknown name or a lab that cannot do it, LabError if the lab breaks."""
-    if name not in _RUNNERS:
-        raise UserError(f"unknown drill {name!r}: expected one of {', '.join(_RUNNERS)}")
+    require_drill(name)
     return _RUNNERS[name](lab, options or DrillOptions())
+
+
+def require_drill(name: str) -> None:
+    """Raises UserError if there is no such drill."""
+    if name not in _RUNNERS:
+        raise UserError(f"unknown drill {name!r}: {suggestion(name, _RUNNERS)}")

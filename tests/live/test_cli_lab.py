@@ -111,6 +111,54 @@ def test_a_repeated_curl_asks_dns_once_within_the_ttl(lab: CliLab) -> None:
     assert done.err.count("from the cache") == 1
 
 
+def test_curl_tells_each_step_when_it_is_done_and_gives_up_in_time(lab: CliLab) -> None:
+    """A region that hangs: what is known of the call is on the screen while it hangs."""
+    fault = lab.json("fault", "region", "us-east-1", "--hang")["faults"][0]
+    try:
+        hanging = subprocess.Popen(
+            lab.command("curl", "--max-time", "600", f"http://{lab.block}.1.1/health"),
+            cwd=lab.folder,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with hanging:
+            assert hanging.stderr is not None
+            assert hanging.stderr.readline().startswith(f"connected {lab.block}.1.1:8080 (us-east-1)")
+            assert hanging.poll() is None
+            hanging.kill()
+        done = lab.run("curl", "--max-time", "0.3", f"http://{lab.block}.1.1/health")
+        assert done.status == 1
+        assert f"no answer from {lab.block}.1.1:8080 within 0.3 s" in done.err
+    finally:
+        lab.json("heal", fault["fault_id"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["http://api.lab.test:x/"], "Port could not be cast"),
+        (["https://api.lab.test/"], "expected an http:// URL"),
+        (["http://api.lab.test/a b"], "a URL has neither spaces nor letters beyond ASCII"),
+        (["http://[::1/"], "Invalid IPv6 URL"),
+        (["-X", "GE T", "http://api.lab.test/"], "'GE T' is not a method"),
+        (["-H", "no colon", "http://api.lab.test/"], "'no colon' is not a header"),
+        (["-H", "Name: \u00e9\u4e00", "http://api.lab.test/"], "is not a header"),
+        (["-n", "0", "http://api.lab.test/"], "0 is not in the range"),
+        (["--interval", "-1", "http://api.lab.test/"], "-1.0 is not in the range"),
+        (["--max-time", "0", "http://api.lab.test/"], "0.0 is not in the range"),
+    ],
+)
+def test_what_cannot_be_called_is_told(lab: CliLab, arguments: list[str], message: str) -> None:
+    done = lab.run("curl", *arguments)
+    assert (done.status, message in done.err) == (2, True), done.err
+
+
+def test_a_link_that_is_cut_one_way_is_told_to_be(lab: CliLab) -> None:
+    done = lab.run("fault", "link", "us-east-1", "us-west-2")
+    lab.run("heal")
+    assert "Only this way is cut; us-west-2 still replicates to us-east-1 (`--both` cuts both ways)." in done.out
+
+
 def test_dig_from_a_place_is_what_dig_with_its_subnet_says(lab: CliLab) -> None:
     found = lab.json("dig", "api.lab.test", "--from", "seattle")
     assert found["record"]["set_identifier"] == "us-west-2"

@@ -1,0 +1,85 @@
+"""What the command line prints, and how it ends when nobody reads it: JSON errors, closed pipes, full disks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LAB = f"{sys.executable} -m lab.cli"
+
+
+def run(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """A line in a shell, where `lab` is this one; the exit status of a pipe is its first failure's."""
+    script = f'set -o pipefail; lab() {{ {LAB} "$@"; }}; {line}'
+    return subprocess.run(
+        ["/bin/bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "exit_status"),
+    [
+        ("status", "LabNotRunning", 1),
+        ("down", "LabNotRunning", 1),
+        ("logs", "LabNotRunning", 1),
+        ("deploy", "LabNotRunning", 1),
+        ("dig api.lab.test", "LabNotRunning", 1),
+        ("curl http://api.lab.test/", "LabNotRunning", 1),
+        ("heal", "LabNotRunning", 1),
+        ("conflicts", "LabNotRunning", 1),
+        ("lost", "LabNotRunning", 1),
+        ("diff feedback", "LabNotRunning", 1),
+        ("accelerator status", "LabNotRunning", 1),
+        ("fault list", "LabNotRunning", 1),
+        ("fault link us-east-1 us-west-2", "LabNotRunning", 1),
+        ("fault region us-east-1", "UserError", 2),
+        ("drill no_such_drill", "UserError", 2),
+        ("up --regions us-esat-1", "UserError", 2),
+        ("up --no-such-option", "UsageError", 2),
+        ("no-such-command", "UsageError", 2),
+    ],
+)
+def test_with_json_an_error_is_json_on_stdout_and_a_sentence_on_stderr(
+    tmp_path: Path, arguments: str, kind: str, exit_status: int
+) -> None:
+    done = run(tmp_path, f"lab {arguments} --json")
+    error = json.loads(done.stdout)["error"]
+    assert (error["type"], error["exit_status"], done.returncode) == (kind, exit_status, exit_status)
+    assert error["message"] in done.stderr
+
+
+def test_with_json_a_mistake_in_lab_toml_names_file_line_and_key(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text("seed = 1\nspede = 3\n")
+    error = json.loads(run(tmp_path, "lab up --json").stdout)["error"]
+    where = {"file": str(tmp_path / "lab.toml"), "line": 2, "key": "spede"}
+    assert {name: error[name] for name in where} == where
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true", "exec 0<&-"])
+@pytest.mark.parametrize("command", ["status --places", "status --places --json", "--help", "init --stdout", "drill"])
+def test_a_reader_that_has_had_enough_is_no_error(tmp_path: Path, command: str, reader: str) -> None:
+    done = run(tmp_path, f"lab {command} | {reader}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_exit_status_is_told_though_nobody_reads(tmp_path: Path) -> None:
+    assert run(tmp_path, "lab status --json | true").returncode == 1
+
+
+def test_following_a_log_ends_with_its_reader(tmp_path: Path) -> None:
+    logs = tmp_path / ".lab" / "logs"
+    logs.mkdir(parents=True)
+    log = logs / "edge.log"
+    log.write_text("first\n")
+    grows = f"( while echo more >> {log}; do read -t 0.05 <> <(:) || :; done ) & grower=$!"
+    done = run(tmp_path, f"{grows}; lab logs -f edge | head -1; status=$?; kill $grower; exit $status")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "first\n", "")
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path) -> None:
+    done = run(tmp_path, "lab status --places > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "lab: the output cannot be written: No space left on device\n")
