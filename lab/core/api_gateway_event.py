@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import random
+from binascii import b2a_base64
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from lab.core.api_gateway_route import RouteMatch
@@ -39,12 +40,13 @@ DROPPED_REQUEST_HEADERS = frozenset(
     }
 )
 _ADDED_HEADERS = frozenset({"x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"})
+_NOT_PASSED_ON = DROPPED_REQUEST_HEADERS | _ADDED_HEADERS
 _TITLED_HEADERS = {"authorization": "Authorization", "user-agent": "User-Agent", "host": "Host"}
+_MASK_128, _MASK_88 = (1 << 128) - 1, (1 << 88) - 1
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True)
-class ApiRequest:
+class ApiRequest(NamedTuple):
     """One HTTP request as it came. `port` is the one it came to, `source_ip` the client's address."""
 
     method: str
@@ -56,8 +58,7 @@ class ApiRequest:
     http_version: str = "1.1"
 
 
-@dataclass(frozen=True)
-class RequestIds:
+class RequestIds(NamedTuple):
     """The names of one request: `x-amzn-RequestId`, `x-amz-apigw-id`, and the root of its trace."""
 
     request_id: str
@@ -67,10 +68,11 @@ class RequestIds:
 
 def request_ids(now_ms: int, rng: random.Random) -> RequestIds:
     """Fresh ids in AWS's forms."""
-    bits = f"{rng.getrandbits(128):032x}"
+    random_bits = rng.getrandbits(312)  # one draw for all three
+    bits = f"{random_bits & _MASK_128:032x}"
     request_id = f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
-    extended = base64.b64encode(rng.getrandbits(88).to_bytes(11, "big")).decode("ascii")
-    return RequestIds(request_id, extended, f"1-{now_ms // 1000:08x}-{rng.getrandbits(96):024x}")
+    extended = b2a_base64((random_bits >> 128 & _MASK_88).to_bytes(11, "big"), newline=False).decode("ascii")
+    return RequestIds(request_id, extended, f"1-{now_ms // 1000:08x}-{random_bits >> 216:024x}")
 
 
 def trace_header(headers: Iterable[tuple[str, str]], ids: RequestIds) -> str:
@@ -83,6 +85,8 @@ def trace_header(headers: Iterable[tuple[str, str]], ids: RequestIds) -> str:
 
 def matches_media_type(media_type: str, binary_media_types: tuple[str, ...]) -> bool:
     """Whether a content type (parameters are ignored) is among an API's binary media types."""
+    if not binary_media_types:
+        return False
     name = media_type.partition(";")[0].strip().lower()
     for candidate in binary_media_types:
         binary = candidate.strip().lower()
@@ -155,7 +159,12 @@ def _request_context(
 
 def request_time(now_ms: int) -> str:
     """CLF time as in `requestContext.requestTime`: "04/Mar/2020:19:15:17 +0000"."""
-    at = datetime.fromtimestamp(now_ms // 1000, UTC)
+    return _clf_time(now_ms // 1000)
+
+
+@lru_cache(maxsize=8)
+def _clf_time(now_s: int) -> str:
+    at = datetime.fromtimestamp(now_s, UTC)
     month = _MONTHS[at.month - 1]
     return f"{at.day:02d}/{month}/{at.year}:{at.hour:02d}:{at.minute:02d}:{at.second:02d} +0000"
 
@@ -165,9 +174,9 @@ def _event_headers(request: ApiRequest, ids: RequestIds) -> list[tuple[str, str]
     forwarded: list[str] = []
     for name, value in request.headers:
         lower = name.lower()
-        if lower == "x-forwarded-for":
-            forwarded.append(value)
-        if lower in DROPPED_REQUEST_HEADERS or lower in _ADDED_HEADERS or lower.startswith("x-lab-"):
+        if lower in _NOT_PASSED_ON or lower.startswith("x-lab-"):
+            if lower == "x-forwarded-for":
+                forwarded.append(value)
             continue
         headers.append((_TITLED_HEADERS.get(lower, name), value))
     headers.append(("X-Amzn-Trace-Id", trace_header(request.headers, ids)))

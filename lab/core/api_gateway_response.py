@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lab.core.api_gateway_event import matches_media_type
 
@@ -19,8 +19,7 @@ _REMAPPED = frozenset({"connection", "content-length", "date", "server", "www-au
 _DROPPED = frozenset({"transfer-encoding"})
 
 
-@dataclass(frozen=True)
-class ProxyResponse:
+class ProxyResponse(NamedTuple):
     """A good answer. `headers` hold a content type; framing headers are the server's to add."""
 
     status: int

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-mappings.h
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from lab.core.api_gateway_error import FORBIDDEN, MISSING_AUTHENTICATION_TOKEN, GatewayError
@@ -16,8 +17,7 @@ from lab.core.rest_api import DomainName, Method, Resource, RestApi, RestApis, S
 ROOT_MAPPING = "(none)"
 
 
-@dataclass(frozen=True)
-class StageMatch:
+class StageMatch(NamedTuple):
     """A stage and what is left of the path. All paths are as the client sent them, percent-encoded.
 
     `path` is the event's (with a base path, without a stage), `context_path` the request context's (with the stage
@@ -30,11 +30,10 @@ class StageMatch:
     context_path: str
     resource_path: str
     domain_name: str
-    resources: _Node = field(repr=False)
+    resources: _Node
 
 
-@dataclass(frozen=True)
-class RouteMatch:
+class RouteMatch(NamedTuple):
     """Where a request goes. `path_parameters` are decoded."""
 
     stage: StageMatch

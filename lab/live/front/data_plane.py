@@ -42,6 +42,7 @@ from lab.core.lambda_errors import InvokeError, RequestTooLarge, TooManyRequests
 from lab.core.rest_api import RestApis
 from lab.core.topology import Topology
 from lab.live.clock import HANDLER_FLOOR_S, Clock, now_ms
+from lab.live.deadlines import Deadlines
 from lab.live.documents import DocumentStore
 from lab.live.front.injected_fault import InjectedFaults
 from lab.live.functions import Invocation
@@ -75,6 +76,8 @@ class DataPlane:
         self._topology, self._region, self._store = topology, region, store
         self._functions, self._faults, self._clock = functions, faults, clock
         self._rng = random.Random(f"{topology.seed}:front:{region}:{now_ms()}")
+        self._deadlines = Deadlines()
+        self._permissions: dict[tuple[str, str, str, str, str], bool] = {}
         self.load_balancing: LoadBalancing | None = None
         store.watch(RestApis, self._take_apis)
         store.watch(Functions, self._take_functions)
@@ -87,6 +90,7 @@ class DataPlane:
     def _take_functions(self) -> None:
         functions = self._store.get(Functions).functions
         self._deployed: dict[str, Function] = {f.name: f for f in functions if f.region == self._region}
+        self._permissions.clear()
 
     async def answer(self, request: Request) -> Response | None:
         """Answer a request to the data plane's port, by its Host."""
@@ -173,39 +177,32 @@ class DataPlane:
         )
 
     def _permitted(self, match: RouteMatch) -> bool:
-        function = self._deployed.get(match.function_name)
-        arn = source_arn(
-            self._region,
-            match.stage.api.api_id,
-            match.stage.stage.name,
-            match.method.http_method if match.method.http_method != "ANY" else "*",
-            match.resource.path,
-        )
-        return function is not None and may_invoke(function, arn)
+        method, stage = match.method.http_method, match.stage
+        asked = (match.function_name, stage.api.api_id, stage.stage.name, method, match.resource.path)
+        permitted = self._permissions.get(asked)  # the same few for all requests, until functions change
+        if permitted is None:
+            name, api_id, stage_name, _, path = asked
+            function = self._deployed.get(name)
+            arn = source_arn(self._region, api_id, stage_name, method if method != "ANY" else "*", path)
+            permitted = self._permissions[asked] = function is not None and may_invoke(function, arn)
+        return permitted
 
     async def _invoke(self, match: RouteMatch, event: bytes, trace: str) -> Invocation | GatewayError:
         """The invocation's outcome within the integration's time; faults on Lambda act on it as on AWS."""
         invocation = self._invoke_with_faults if self._faults.active else self._invoke_now
         task = asyncio.current_task()
         assert task is not None
-        expired = False
-
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            task.cancel()
-
-        # As asyncio.timeout does it, which costs five times as much and is on every request's path.
+        # As asyncio.timeout does it, which costs ten times as much and is on every request's path.
         limit_s = self._clock.deadline_s(match.method.timeout_ms, floor_s=HANDLER_FLOOR_S)
-        timer = asyncio.get_running_loop().call_later(limit_s, expire)
+        wait = self._deadlines.begin(limit_s, task.cancel)
         try:
             return await invocation(match.function_name, event, trace)
         except asyncio.CancelledError:
-            if expired and task.uncancel() == 0:
+            if self._deadlines.expired(wait) and task.uncancel() == 0:
                 return INTEGRATION_TIMEOUT
             raise
         finally:
-            timer.cancel()
+            self._deadlines.end(wait)
 
     async def _invoke_now(self, name: str, event: bytes, trace: str) -> Invocation | GatewayError:
         try:

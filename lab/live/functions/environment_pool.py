@@ -53,6 +53,11 @@ class EnvironmentPool:
         """Events being handled or waiting. A caller who left does not end its event."""
         return sum(environment.handling for environment in self._environments) + len(self._events)
 
+    @property
+    def in_flight_max(self) -> int:
+        """What `in_flight` cannot exceed now, for those who need not know it exactly."""
+        return len(self._environments) + len(self._events)
+
     def invoke(self, event: Event) -> None:
         """Handle an event; its future gets the outcome.
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from lab.core.faults import RegionCondition
 from lab.core.function import DEFAULT_MAX_ENVIRONMENTS, Function, Functions
@@ -46,8 +46,7 @@ IDLE_LIFETIME_MS = 300_000
 InvocationType = Literal["RequestResponse", "Event", "DryRun"]
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """What an invocation came to. `function_error` is None or "Unhandled"; `log_tail` has up to 4 KB if asked for.
 
     `init_ms` is set for the invocation that started its environment.
@@ -243,9 +242,7 @@ class RegionFunctions:
     async def _run(self, deployed: _Deployed, event: Event) -> Outcome:
         pool = deployed.pool
         reserved = pool.function.reserved_concurrency
-        if (
-            reserved is not None or pool.in_flight > 0
-        ):  # the sum below matters only to a function that is busy or limited
+        if reserved is not None or self._account_is_busy():
             reason = throttle_reason(
                 reserved=reserved,
                 in_flight=pool.in_flight,
@@ -275,6 +272,11 @@ class RegionFunctions:
             raise ServiceUnavailable("The region is down.")
         if self._settings is None:
             raise ServiceUnavailable("The service is not running.")
+
+    def _account_is_busy(self) -> bool:
+        """Whether the account's limit could be near; hardly ever so, and quickly told on every invocation's path."""
+        at_most = sum(deployed.pool.in_flight_max for deployed in self._deployed.values())
+        return at_most >= ACCOUNT_CONCURRENCY - self._reserved_in_all
 
     def _unreserved_in_flight(self) -> int:
         return sum(
