@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lab.cli.project import Project, RunningLab
+from lab.core.health_check import CHECKER_REGIONS
 from lab.errors import UserError
 
 FAULT_LIMIT_S = 20.0
@@ -51,10 +52,14 @@ def region(project: Project, region: str, down: bool, hang: bool, lose_data: boo
 def link(project: Project, source: str, target: str, both: bool, as_json: bool) -> int:
     """Cut the link from SOURCE to TARGET: replication and calls that way stop, both regions live on.
 
-    The way back, from TARGET to SOURCE, stays open unless --both cuts it as well.
+    The way back, from TARGET to SOURCE, stays open unless --both cuts it as well. Health checkers need both. One of the
+    two may be a region outside of the lab that has Route 53 health checkers (eu-west-1, sa-east-1, ...).
     """
     lab = project.running()
-    if lab.region(source) == lab.region(target):
+    for end, other in ((source, target), (target, source)):
+        if end not in CHECKER_REGIONS or other not in lab.topology.region_codes:
+            lab.region(end)
+    if source == target:
         raise UserError(f"a link has two ends; {source} is given twice")
     ways = [(source, target), (target, source)] if both else [(source, target)]
     wanted = [{"effect": "cut", "region": a, "target": b, "label": f"link {a} to {b} cut"} for a, b in ways]

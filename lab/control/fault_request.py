@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from lab.core import codec
 from lab.core.faults import Effect, Fault
+from lab.core.health_check import CHECKER_REGIONS
 from lab.errors import UserError
 
 DELAY_MS_MAX = 600_000
@@ -59,10 +60,16 @@ def describe(fault: Fault) -> str:
 
 def _check_names(fault: Fault, scope: FaultScope) -> None:
     for name, region in (("region", fault.region), ("target", fault.target)):
-        if region is not None and region not in scope.regions:
+        if region is not None and region not in scope.regions and not _is_checkers_end(fault, region, scope):
             raise UserError(f"{name}: this lab has no region {region!r}, it has {', '.join(scope.regions)}")
     if fault.place is not None and fault.place not in scope.places:
         raise UserError(f"place: unknown place {fault.place!r}")
+
+
+def _is_checkers_end(fault: Fault, region: str, scope: FaultScope) -> bool:
+    """Whether a region outside of the lab is one end of a link on which Route 53's health checkers probe the other."""
+    ends = (fault.region, fault.target)
+    return fault.effect == "cut" and region in CHECKER_REGIONS and any(end in scope.regions for end in ends)
 
 
 def _check_effect(fault: Fault, scope: FaultScope) -> None:

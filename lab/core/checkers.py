@@ -3,6 +3,10 @@
 https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
 AWS does not publish how many checkers a region has; two in each of eight give the request every two seconds that it
 documents for an interval of 30 seconds.
+
+The eight regions are where Route 53's own checkers are, whichever regions the lab has. They are part of the global
+service: a region that is down takes its endpoints along, not the checkers that AWS calls by its name. What comes
+between a checker and an endpoint is a cut link between their two regions.
 """
 
 from __future__ import annotations

@@ -184,6 +184,13 @@ class Topology:
                 return region
         raise KeyError(code)
 
+    def region_at(self, address: str) -> str | None:
+        """The region that an address of the lab is in: its front's, or a load balancer's beside it."""
+        if self.parts:
+            return next((region.code for region in self.regions if region.address == address), None)
+        network = address.rpartition(".")[0]
+        return next((region.code for region in self.regions if region.address.rpartition(".")[0] == network), None)
+
     def place(self, name: str) -> Place:
         """The place with this name; KeyError if there is none."""
         for place in self.places:

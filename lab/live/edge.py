@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from lab.core import codec
+from lab.core.endpoint_name import EndpointName
 from lab.core.lambda_errors import FunctionNotFound
 from lab.live.dns import DnsServer
 from lab.live.front.aws_endpoint import AwsEndpoint
@@ -34,6 +35,7 @@ from lab.live.journal import Journal
 from lab.live.load_balancer.targets import Invoker
 from lab.live.part import PartContext, run_part
 from lab.live.probes import Probers
+from lab.live.service_watch import ServiceWatch
 from lab.live.traffic import Traffic
 
 GC_THRESHOLD = (10_000, 20, 20)
@@ -65,14 +67,18 @@ class Edge:
         self._probers = Probers(topology, store, context.clock)
         self._regions = {code: self._compose(code) for code in topology.region_codes}
         functions: dict[str, Invoker] = {code: region.functions for code, region in self._regions.items()}
+        self._services = ServiceWatch(topology, context.clock)
         self._traffic = Traffic(topology, store, context.clock, functions, self._control, context.log)
         self._dns = DnsServer(
             topology,
             store,
             self._probers.is_healthy,
             watch_health=self._probers.watch,
-            endpoint_health=self._traffic.is_healthy,
+            endpoint_health=self._is_target_healthy,
         )
+
+    def _is_target_healthy(self, endpoint: EndpointName) -> bool:
+        return self._traffic.is_healthy(endpoint) and self._services.is_available(endpoint)
 
     def _compose(self, code: str) -> _Region:
         topology, store, clock = self._context.topology, self._context.store, self._context.clock
@@ -116,6 +122,7 @@ class Edge:
             await region.front.start()
         await self._traffic.start()
         self._traffic.watch_targets(self._dns.refresh)
+        self._services.watch(self._dns.refresh)
         await self._probers.start()
         # What is loaded now stays: later collections need not look at it.
         gc.collect()
@@ -125,6 +132,7 @@ class Edge:
     async def close(self) -> None:
         """Close all ports and end all environments."""
         await self._probers.close()
+        await self._services.close()
         await self._traffic.close()
         await asyncio.gather(*(region.front.close() for region in self._regions.values()))
         await asyncio.gather(*(region.functions.close() for region in self._regions.values()))

@@ -47,7 +47,6 @@ class Probers:
         self._cloudwatch = CloudWatchCalls(topology, store)
         self._alarms = AlarmReader(self._cloudwatch)
         self._metrics = MetricPublisher(self._cloudwatch, clock, lambda: self._machine.states)
-        self._regions = {region.address: region.code for region in topology.regions}
         self._watchers: list[Watcher] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -154,7 +153,7 @@ class Probers:
         address = self._targets.address(check, checker)
         if address is None:
             return ProbeResult(False, "Failure: DNS resolution failed: the domain name has no A record.")
-        region = self._regions.get(address)
+        region = self._topology.region_at(address)
         if region is not None and self._is_cut(checker.region, region):
             limit_ms = TCP_CONNECT_LIMIT_MS if check.type == "TCP" else CONNECT_LIMIT_MS
             await asyncio.sleep(self._clock.deadline_s(limit_ms))  # a cut link swallows packets; nothing refuses
@@ -162,11 +161,15 @@ class Probers:
         port = port_of(check)
         if port == HTTP_PORT and ipaddress.ip_address(address).is_loopback:
             port = self._topology.http_port
+        elif address.startswith(f"{self._topology.block}."):
+            port = self._topology.listening_port(port)
         return await probe(check, address, port, self._clock)
 
-    def _is_cut(self, source: str, target: str) -> bool:
+    def _is_cut(self, checker: str, region: str) -> bool:
+        """Whether a link is cut one way or the other: a connection needs both."""
+        ends = {checker, region}
         faults = self._store.get(FaultSet).faults
-        return any(fault.effect == "cut" and (fault.region, fault.target) == (source, target) for fault in faults)
+        return any(fault.effect == "cut" and {fault.region, fault.target} == ends for fault in faults)
 
 
 def _status(state: CheckState) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from lab.live.dns import DnsServer
 from lab.live.http_server import Request, Response, json_response
 from lab.live.part import PartContext, run_part
 from lab.live.probes import Probers
+from lab.live.service_watch import ServiceWatch
 
 
 class ResolverPart:
@@ -23,16 +24,25 @@ class ResolverPart:
     def __init__(self, context: PartContext) -> None:
         topology, store = context.topology, context.store
         self._probers = Probers(topology, store, context.clock)
-        self._dns = DnsServer(topology, store, self._probers.is_healthy, watch_health=self._probers.watch)
+        self._services = ServiceWatch(topology, context.clock)
+        self._dns = DnsServer(
+            topology,
+            store,
+            self._probers.is_healthy,
+            watch_health=self._probers.watch,
+            endpoint_health=self._services.is_available,
+        )
 
     async def start(self) -> None:
         """Open the DNS server's ports and begin to probe. Raises EnvironmentFailure."""
         await self._dns.start()
+        self._services.watch(self._dns.refresh)
         await self._probers.start()
 
     async def close(self) -> None:
         """Stop probing and answering."""
         await self._probers.close()
+        await self._services.close()
         await self._dns.close()
 
     async def answer(self, request: Request) -> Response | None:

@@ -40,10 +40,17 @@ def test_the_same_fault_twice_is_one(lab: ControlLab) -> None:
     assert len(lab.edge.document("faults").faults) == 1
 
 
+def test_a_link_to_a_region_of_the_health_checkers_can_be_cut(lab: ControlLab) -> None:
+    status, fault = lab.api("POST", "/api/faults", {"effect": "cut", "region": "eu-west-1", "target": "us-east-1"})
+    assert (status, fault["region"]) == (200, "eu-west-1")
+
+
 @pytest.mark.parametrize(
     ("body", "part"),
     [
         ([], "JSON object"),
+        ({"effect": "cut", "region": "eu-west-1", "target": "sa-east-1"}, "no region 'eu-west-1'"),
+        ({"effect": "cut", "region": "eu-west-2", "target": "us-east-1"}, "no region 'eu-west-2'"),
         ({"effect": "meteor"}, "'meteor' is none of down, hang"),
         ({"effect": "down"}, "region: a fault with the effect down needs one of us-east-1, us-west-2"),
         ({"effect": "down", "region": "eu-west-1"}, "no region 'eu-west-1', it has us-east-1, us-west-2"),

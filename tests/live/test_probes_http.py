@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from lab.core import codec
 from lab.core.endpoint_name import EndpointName, EndpointNames
 from lab.core.faults import Fault, FaultSet
-from lab.core.health_check import HealthCheck, HealthChecks
+from lab.core.health_check import CHECKER_REGIONS, HealthCheck, HealthChecks
 from lab.core.topology import Topology, regional_addresses
 from lab.data import places
 from lab.live.clock import Clock
@@ -39,9 +40,9 @@ class Endpoint:
 
 
 class Bench:
-    def __init__(self, folder: Path, port: int, speed: float) -> None:
+    def __init__(self, folder: Path, port: int, speed: float, codes: tuple[str, ...]) -> None:
         self.store = DocumentStore(folder)
-        regions = regional_addresses(BLOCK, ("us-east-1", "us-west-2"))
+        regions = regional_addresses(BLOCK, codes)
         self.topology = Topology(BLOCK, regions, places(), "/none", "/none", speed, http_port=port)
         self.flips: list[tuple[str, bool]] = []
         self.endpoint = Endpoint()
@@ -78,13 +79,19 @@ def http_check(**changes: Any) -> HealthCheck:
     return HealthCheck(**{**fields, **changes})
 
 
-def run(folder: Path, test: Callable[[Bench], Awaitable[None]], *, speed: float = 200.0) -> None:
+def run(
+    folder: Path,
+    test: Callable[[Bench], Awaitable[None]],
+    *,
+    speed: float = 200.0,
+    codes: tuple[str, ...] = ("us-east-1", "us-west-2"),
+) -> None:
     async def main() -> None:
         spare = await asyncio.start_server(lambda r, w: None, f"{BLOCK}.1.1", 0)
         port = spare.sockets[0].getsockname()[1]
         spare.close()
         await spare.wait_closed()
-        bench = Bench(folder, port, speed)
+        bench = Bench(folder, port, speed, codes)
         await bench.endpoint.server.listen_tcp(f"{BLOCK}.1.1", port)
         await bench.probers.start()
         try:
@@ -149,14 +156,65 @@ def test_an_endpoint_that_hangs_becomes_unhealthy(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
-def test_a_cut_link_fails_only_the_checkers_of_its_own_region(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [("us-west-2", "us-east-1"), ("us-east-1", "us-west-2")])
+def test_a_link_that_is_cut_one_way_fails_only_the_checkers_at_its_other_end(
+    tmp_path: Path, way: tuple[str, str]
+) -> None:
     async def body(bench: Bench) -> None:
-        bench.publish(FaultSet((Fault("f", "cut", 0, region="us-west-2", target="us-east-1"),)))
+        bench.publish(FaultSet((Fault("f", "cut", 0, region=way[0], target=way[1]),)))
         bench.checks(http_check(failure_threshold=1))
         await bench.until(lambda: all(c["checked_ms"] for c in checkers(bench)), "every checker has probed")
-        unhealthy = {c["region"] for c in checkers(bench) if c["status"] == "unhealthy"}
-        assert unhealthy == {"us-west-2"}
+        assert opinions(bench) == {"us-west-2"}
         assert bench.probers.is_healthy("check-1")
+
+    run(tmp_path, body)
+
+
+def opinions(bench: Bench) -> set[str]:
+    """The regions whose checkers find the endpoint unhealthy."""
+    return {c["region"] for c in checkers(bench) if c["status"] == "unhealthy"}
+
+
+def test_cut_links_split_the_checkers_opinions_and_eighteen_percent_decide(tmp_path: Path) -> None:
+    others = CHECKER_REGIONS[1:]
+
+    def cut_from(*regions: str) -> FaultSet:
+        return FaultSet(tuple(Fault(f"f{r}", "cut", 0, region=r, target="us-east-1") for r in regions))
+
+    async def body(bench: Bench) -> None:
+        bench.checks(http_check(failure_threshold=1))
+        bench.publish(cut_from(*others[:-1]))
+        await bench.until(lambda: opinions(bench) == set(others[:-1]), "all but two regions cannot reach it")
+        assert bench.probers.is_healthy("check-1")  # 4 of 16 checkers are 25 %
+        bench.publish(cut_from(*others))
+        await bench.until(lambda: opinions(bench) == set(others), "only its own region reaches it")
+        assert not bench.probers.is_healthy("check-1")  # 2 of 16 are 12.5 %
+        assert bench.endpoint.response is not None  # and the endpoint answers whoever gets there
+        bench.publish(cut_from(*others[:-1]))
+        await bench.until(lambda: bench.probers.is_healthy("check-1"), "two regions are enough")
+
+    run(tmp_path, body, codes=CHECKER_REGIONS)
+
+
+def test_checkers_in_a_region_that_is_down_go_on_probing_other_regions(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        bench.publish(FaultSet((Fault("f", "down", 0, region="us-west-2"),)))
+        bench.checks(http_check(failure_threshold=1))
+        await bench.until(lambda: all(c["checked_ms"] for c in checkers(bench)), "every checker has probed")
+        assert opinions(bench) == set()
+
+    run(tmp_path, body)
+
+
+def test_an_address_beside_a_regions_own_is_reached_over_the_same_link(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        await bench.endpoint.server.listen_tcp(f"{BLOCK}.1.10", bench.topology.http_port)  # a load balancer's
+        bench.publish(FaultSet((Fault("f", "cut", 0, region="us-west-2", target="us-east-1"),)))
+        bench.checks(
+            http_check(failure_threshold=1, ip_address=f"{BLOCK}.1.10", fully_qualified_domain_name="lb.lab.test")
+        )
+        await bench.until(lambda: all(c["checked_ms"] for c in checkers(bench)), "every checker has probed")
+        assert opinions(bench) == {"us-west-2"}
 
     run(tmp_path, body)
 

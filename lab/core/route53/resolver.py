@@ -23,8 +23,7 @@ class Resolver:
     """Answers questions from a catalog. `health` tells a health check's status by its id; an unknown id is healthy.
 
     `endpoint_health` tells whether one of the lab's own resources (a load balancer, an API) is healthy, for aliases
-    with EvaluateTargetHealth; for a regional API AWS says that it is, unless API Gateway itself is unavailable. `rng`
-    is drawn from only for explanations and for trees of thousands of outcomes.
+    with EvaluateTargetHealth. `rng` is drawn from only for explanations and for trees of thousands of outcomes.
     """
 
     def __init__(
