@@ -5,6 +5,7 @@ On one machine the supervisor tells of new runs, and there is nothing to do here
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,7 @@ class Containers:
 
     async def settle(self) -> None:
         """Have every region that is there take what changed; one that is away gets it when it is back."""
-        for code in self._regions:
-            if code in self._watch.boots:
-                await self._keep(code)
+        await asyncio.gather(*(self._keep(code) for code in self._regions if code in self._watch.boots))
 
     def status(self) -> dict[str, Any]:
         """By region: its engine's run, and why it is behind if it is."""
