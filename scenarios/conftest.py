@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lab.core.drill_machine import MACHINE
 from lab.drills import DrillOptions, Report, run_drill
 from lab.drills.show import print_report
 from lab.testing import Lab
@@ -20,6 +21,9 @@ def drill(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Callable[..., Report]
         report = run_drill(name, lab, DrillOptions(**options))
         with capsys.disabled():
             print_report(report)
+        kept_up = report.findings[-1]
+        if kept_up.checker == MACHINE and kept_up.verdict == "unknown":
+            pytest.skip(kept_up.summary)  # neither right nor wrong: nothing was shown
         return report
 
     return run

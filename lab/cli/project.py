@@ -47,8 +47,19 @@ class Project:
             if contained is not None:
                 return contained
         instance = self.instance()
-        topology = codec.decode(Topology, json.loads(instance.topology_path.read_bytes()))
+        topology = codec.decode(Topology, json.loads(read_state(Path(instance.state_dir), "topology.json")))
         return RunningLab(instance, topology)
+
+
+def read_state(state_dir: Path, name: str) -> bytes:
+    """A file of a lab that was running a moment ago. Raises LabUnreachable if it went with its lab."""
+    try:
+        return (state_dir / name).read_bytes()
+    except OSError as error:
+        raise LabUnreachable(
+            f"the lab's file {state_dir / name} cannot be read ({error.strerror}): the lab has just ended, or "
+            "its files were removed; `lab up` starts it anew"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class RunningLab:
 
     def plan(self) -> DeploymentPlan:
         """What was deployed last."""
-        return codec.decode(DeploymentPlan, json.loads((Path(self.instance.state_dir) / "plan.json").read_bytes()))
+        return codec.decode(DeploymentPlan, json.loads(read_state(Path(self.instance.state_dir), "plan.json")))
 
     def place(self, name: str) -> Place:
         """A place by name. Raises UserError."""
@@ -114,7 +125,7 @@ class RunningLab:
         return code
 
     def _token(self) -> str:
-        return (Path(self.instance.state_dir) / "token").read_text().strip()
+        return read_state(Path(self.instance.state_dir), "token").decode().strip()
 
 
 def _json(data: bytes) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.cli.project import RunningLab
+from lab.cli.project import RunningLab, read_state
 from lab.compose.layout import PART_PORT, RELAY_PORT, STATE_DIR, topology_of
 from lab.compose.sdk import docker_client, docker_sdk
 from lab.core import codec
@@ -65,7 +65,7 @@ class ComposeLab(RunningLab):
     @property
     def project(self) -> ComposeProject:
         """The containers. Raises EnvironmentFailure if Docker does not answer."""
-        return ComposeProject((Path(self.instance.state_dir) / "project").read_text(), docker_client())
+        return ComposeProject(read_state(Path(self.instance.state_dir), "project").decode(), docker_client())
 
     def call(
         self, method: str, path: str, body: Any = None, *, query: dict[str, str] | None = None, limit_s: float = 10.0

@@ -18,9 +18,12 @@ from lab.core.consistency import (
 )
 from lab.core.consistency_last_writer import contests, last_writer_won, replicas_diverged
 from lab.core.drill_bound import FailoverBound
+from lab.core.drill_machine import judged_in_time, the_machine_kept_up
 from lab.core.drill_timeline import Moment, timeline
 from lab.core.history import History
 from lab.core.scenario import OutageScenario, SplitBrainScenario
+
+FOREVER_MS = 2**62
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,27 @@ def outage_report(
         finding = Finding("the drill ran", "unknown", "the fault was never put in force, or never lifted")
         return Report(name, title, "unknown", (finding,), timeline(history, (), 0), bound=bound, speed=speed)
     records = availability.place_records(history, scenario.places, fault.time_ms, healed.time_ms)
-    findings = [
+    on_time = [
         availability.steady_before_the_fault(records),
-        availability.the_fault_was_felt(records),
         availability.every_place_recovered(records, fault.time_ms, bound.total_ms),
         availability.traffic_returned(records),
-        reads_were_right(history),
         converged(history),
+    ]
+    times = (
+        (0, fault.time_ms),
+        (fault.time_ms, healed.time_ms),
+        (healed.time_ms, FOREVER_MS),
+        (healed.time_ms, FOREVER_MS),
+    )
+    judged = [judged_in_time(finding, history, *time) for finding, time in zip(on_time, times, strict=True)]
+    steady, recovered, returned, finished = judged
+    findings = [
+        steady,
+        availability.the_fault_was_felt(records),
+        recovered,
+        returned,
+        reads_were_right(history),
+        finished,
         acknowledged_writes_survive(history),
         no_phantom_items(history),
         replicas_agree(history),
@@ -106,6 +123,7 @@ def outage_report(
         findings += [something_was_lost(history), losses_are_accounted(history)]
     else:
         findings.append(nothing_was_lost(history))
+    findings.append(the_machine_kept_up(history, in_the_way=judged != on_time))
     recovery = [record.recovery_time_ms(fault.time_ms) for record in records]
     return Report(
         name,

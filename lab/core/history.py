@@ -72,6 +72,16 @@ class ItemCopy:
     image: str
 
 
+@dataclass(frozen=True)
+class MachineSample:
+    """How long the lab's threads together ran, and were ready and waited for a processor, in a time; milliseconds."""
+
+    begun_ms: int
+    ended_ms: int
+    ran_ms: int
+    waited_ms: int
+
+
 Replicas = dict[str, dict[str, ItemCopy]]
 """The copies of a table as they were read: region, key, item."""
 
@@ -81,7 +91,8 @@ class History:
     """Everything that a drill recorded.
 
     `before` is each region's copy of the table when the drill began, and `replicas` after recovery; None means that
-    they were not read. `lost` is what the lab reported as lost since the drill began.
+    they were not read. `lost` is what the lab reported as lost since the drill began. `machine` are the samples of what
+    the lab got of the machine, in the order of time; none where that cannot be measured.
     """
 
     operations: tuple[Operation, ...] = ()
@@ -89,6 +100,7 @@ class History:
     before: Replicas | None = None
     replicas: Replicas | None = None
     lost: tuple[LostWrite, ...] = ()
+    machine: tuple[MachineSample, ...] = ()
 
     def writes(self, outcome: Outcome) -> tuple[Operation, ...]:
         """The writes with one outcome, in the order they were recorded."""

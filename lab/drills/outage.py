@@ -24,6 +24,7 @@ from lab.core.history import Operation
 from lab.core.scenario import OutageScenario, choose_places, known_places, load_for, two_regions
 from lab.data import geography
 from lab.drills.load import PlaceLoad, RecentKeys
+from lab.drills.machine import watch_machine
 from lab.drills.options import DrillOptions
 from lab.drills.recorder import Recorder
 from lab.drills.replicas import drilled_table, read_replicas
@@ -142,6 +143,7 @@ class _LiveOutage:
 
     def _watchers(self) -> list[Coroutine[Any, Any, None]]:
         return [
+            watch_machine(self._lab, self.recorder),
             watch_health(self._lab, self._routing, self.recorder),
             *(watch_dns(self._lab, self._routing, place, self.recorder) for place in self._scenario.places),
         ]

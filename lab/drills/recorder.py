@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lab.core.history import Event, History, LostWrite, Operation, Replicas
+from lab.core.history import Event, History, LostWrite, MachineSample, Operation, Replicas
 from lab.live.clock import now_ms
 
 
@@ -14,6 +14,7 @@ class Recorder:
     def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
         self._operations: list[Operation] = []
         self._events: list[Event] = []
+        self._machine: list[MachineSample] = []
         self._on_event = on_event
         self.before: Replicas | None = None
         self.replicas: Replicas | None = None
@@ -22,6 +23,10 @@ class Recorder:
     def operation(self, operation: Operation) -> None:
         """A client's call has ended."""
         self._operations.append(operation)
+
+    def machine(self, sample: MachineSample) -> None:
+        """What the lab got of the machine since the last sample."""
+        self._machine.append(sample)
 
     def event(
         self,
@@ -40,4 +45,5 @@ class Recorder:
 
     def history(self) -> History:
         """Everything recorded so far."""
-        return History(tuple(self._operations), tuple(self._events), self.before, self.replicas, self.lost)
+        operations, events, machine = tuple(self._operations), tuple(self._events), tuple(self._machine)
+        return History(operations, events, self.before, self.replicas, self.lost, machine)

@@ -28,6 +28,11 @@ def pss_kb(pid: int) -> int | None:
 
 def descendants(root: int) -> tuple[ProcessMemory, ...]:
     """A process and all that came from it, parents first; empty where there is no /proc."""
+    return tuple(ProcessMemory(pid, parent, pss_kb(pid)) for pid, parent in process_tree(root))
+
+
+def process_tree(root: int) -> list[tuple[int, int]]:
+    """A process and all that came from it as (pid, parent), parents first; the root's parent is 0."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -36,7 +41,7 @@ def descendants(root: int) -> tuple[ProcessMemory, ...]:
             continue
         if fields[0] != "Z":
             children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-    found = [ProcessMemory(root, 0, pss_kb(root))]
-    for process in found:
-        found.extend(ProcessMemory(pid, process.pid, pss_kb(pid)) for pid in sorted(children.get(process.pid, [])))
-    return tuple(found)
+    found = [(root, 0)]
+    for pid, _ in found:
+        found.extend((child, pid) for child in sorted(children.get(pid, [])))
+    return found

@@ -10,7 +10,7 @@ from lab.core import codec
 from lab.core.drill_bound import FailoverBound
 from lab.core.drill_report import Report, outage_report, split_brain_report
 from lab.core.drill_split_brain import contested_writes, expected_winner
-from lab.core.history import Event, History, ItemCopy, LostWrite, Operation
+from lab.core.history import Event, History, ItemCopy, LostWrite, MachineSample, Operation
 from lab.core.outcome import outcome_of_silence, outcome_of_status
 from lab.core.scenario import OutageScenario, SplitBrainScenario, choose_places, served_by, two_regions
 from lab.core.topology import RoundTrip, Topology, regional_addresses
@@ -129,6 +129,50 @@ def test_a_drill_without_a_fault_proves_nothing() -> None:
 def test_replication_that_did_not_finish_fails_the_drill() -> None:
     history = replace(GOOD, events=(*GOOD.events[:2], Event(7000, "not_converged")))
     assert outage_report("x", OutageScenario(EAST, ("dublin",)), history, BOUND).verdict == "fail"
+
+
+def busy(ran_ms: int, waited_ms: int, begun_ms: int = 0, ended_ms: int = 10_000) -> tuple[MachineSample, ...]:
+    """A sample every half second of a time in which threads ran and waited so long."""
+    return tuple(MachineSample(at, at + 500, ran_ms, waited_ms) for at in range(begun_ms, ended_ms, 500))
+
+
+FAILED_AFTER_THE_HEAL = replace(GOOD, operations=(*GOOD.operations, call("write", 6500, "unknown", None, WEST, None)))
+
+
+def test_what_fails_on_an_overloaded_machine_is_unknown_and_says_so() -> None:
+    history = replace(FAILED_AFTER_THE_HEAL, machine=busy(100, 900))
+    report = outage_report("x", OutageScenario(EAST, ("dublin",)), history, BOUND)
+    assert (report.verdict, report.exit_status) == ("unknown", 2)
+    found = {finding.checker: finding for finding in report.findings}
+    assert found["traffic returned"].verdict == "unknown"
+    assert "the machine was overloaded (work took 10 times as long)" in found["traffic returned"].summary
+    assert "this run proves nothing" in found["the machine kept up"].summary
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        (),  # not measured
+        busy(100, 300),  # busy, and it keeps up
+        busy(100, 900, ended_ms=4000) + busy(100, 0, begun_ms=4000),  # overloaded before the heal only
+        busy(100, 0, ended_ms=6000) + busy(100, 900, begun_ms=6000, ended_ms=7000) + busy(100, 0, begun_ms=7000),
+    ],
+    ids=["unmeasured", "busy", "earlier", "a moment"],
+)
+def test_what_fails_on_a_machine_that_keeps_up_is_a_failure(machine: tuple[MachineSample, ...]) -> None:
+    history = replace(FAILED_AFTER_THE_HEAL, machine=machine)
+    assert outage_report("x", OutageScenario(EAST, ("dublin",)), history, BOUND).verdict == "fail"
+
+
+def test_an_overloaded_machine_is_no_excuse_for_lost_data() -> None:
+    history = replace(GOOD, replicas={EAST: {}, WEST: {}}, machine=busy(100, 900))
+    assert outage_report("x", OutageScenario(EAST, ("dublin",)), history, BOUND).verdict == "fail"
+
+
+def test_what_passes_on_an_overloaded_machine_has_passed() -> None:
+    report = outage_report("x", OutageScenario(EAST, ("dublin",)), replace(GOOD, machine=busy(100, 900)), BOUND)
+    assert report.verdict == "pass"
+    assert report.findings[-1].summary == "work took at most 10.0 times as long as alone, and nothing failed for it"
 
 
 def test_a_split_brain_tells_who_won() -> None:

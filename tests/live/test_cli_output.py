@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.cli.project import RunningLab
+from lab.compose.host import ComposeLab
+from lab.core.topology import Topology
+from lab.errors import LabUnreachable
+from lab.supervisor.instance import Instance
+
 LAB = f"{sys.executable} -m lab.cli"
 
 
@@ -83,3 +89,12 @@ def test_following_a_log_ends_with_its_reader(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path) -> None:
     done = run(tmp_path, "lab status --places > /dev/full")
     assert (done.returncode, done.stderr) == (1, "lab: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("kind", [RunningLab, ComposeLab])
+def test_a_lab_whose_files_have_gone_is_unreachable(tmp_path: Path, kind: type[RunningLab]) -> None:
+    topology = Topology("127.10", (), (), str(tmp_path), str(tmp_path))
+    gone = kind(Instance(1, str(tmp_path), str(tmp_path), "127.10", (), 1.0, 0), topology)
+    for asking in (lambda: gone.call("GET", "/api/status"), gone.plan, lambda: getattr(gone, "project", gone.plan())):
+        with pytest.raises(LabUnreachable, match="the lab has just ended"):
+            asking()

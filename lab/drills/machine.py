@@ -1,0 +1,49 @@
+"""Measures during a drill what the lab gets of the machine: how long its threads ran and waited for a processor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from lab.core.history import MachineSample
+from lab.drills.recorder import Recorder
+from lab.live.clock import now_ms
+from lab.supervisor.memory import process_tree
+from lab.testing.lab import Lab
+
+SAMPLE_S = 0.5
+
+
+async def watch_machine(lab: Lab, recorder: Recorder) -> None:
+    """Record samples until cancelled; none where the kernel does not tell, or the lab is not processes of this machine.
+
+    The drill's own process counts as well: its clients must keep up too.
+    """
+    supervisor = lab.running.instance.pid
+    if not supervisor:
+        return
+    before, begun_ms = await asyncio.to_thread(_threads, supervisor), now_ms()
+    while before:
+        await asyncio.sleep(SAMPLE_S)
+        after, ended_ms = await asyncio.to_thread(_threads, supervisor), now_ms()
+        ran, waited = 0, 0
+        for thread, (thread_ran, thread_waited) in after.items():
+            ran_before, waited_before = before.get(thread, (0, 0))
+            ran += max(0, thread_ran - ran_before)
+            waited += max(0, thread_waited - waited_before)
+        recorder.machine(MachineSample(begun_ms, ended_ms, ran // 1_000_000, waited // 1_000_000))
+        before, begun_ms = after, ended_ms
+
+
+def _threads(supervisor: int) -> dict[str, tuple[int, int]]:
+    """Nanoseconds that each thread ran and waited, since it began."""
+    found = {}
+    for pid in (os.getpid(), *(pid for pid, _ in process_tree(supervisor))):
+        for entry in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            try:
+                ran, waited = entry.read_text().split()[:2]
+            except (OSError, ValueError):  # the thread ended, or the kernel does not count
+                continue
+            found[entry.parent.name] = (int(ran), int(waited))
+    return found
