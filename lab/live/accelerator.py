@@ -23,7 +23,8 @@ from lab.core.geography import Geography
 from lab.core.route53.origin import Origins
 from lab.core.topology import Place, Topology
 from lab.errors import EnvironmentFailure
-from lab.live.accelerator_relay import Address, Relay, Route, Tally
+from lab.live.accelerator_connection import Address, Route, Tally
+from lab.live.accelerator_relay import Relay
 from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
 

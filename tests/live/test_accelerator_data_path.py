@@ -363,6 +363,42 @@ def test_a_half_closed_connection_gets_its_answer(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_client_that_ends_within_its_preface_is_closed(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as lab:
+            lab.publish(east())
+            for at_once in (True, False):
+                stream = await lab.connect(None)
+                stream.writer.write(b"PROXY TCP4 198.18")
+                if not at_once:
+                    await stream.writer.drain()
+                    await asyncio.sleep(0)
+                stream.writer.write_eof()
+                async with asyncio.timeout(10):
+                    assert await stream.reader.read() == b""
+                stream.close()
+
+    asyncio.run(run())
+
+
+def test_a_half_closed_connection_carries_megabytes_the_other_way(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as lab:
+            lab.publish(east())
+            stream = await lab.connect("dublin")
+            line = b"z" * 50_000 + b"\n"
+            stream.writer.write(line * 60)
+            stream.writer.write_eof()
+            async with asyncio.timeout(30):
+                data = await stream.reader.read()
+                while piece := await stream.reader.read():
+                    data += piece
+            assert data.count(line) == 60 and data.endswith(b"bye\n")
+            stream.close()
+
+    asyncio.run(run())
+
+
 def test_megabytes_pass_both_ways_unchanged_before_a_slow_reader(tmp_path: Path) -> None:
     async def run() -> None:
         async with world(tmp_path) as lab:
