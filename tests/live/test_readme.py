@@ -59,5 +59,5 @@ def test_the_test_of_the_readme_passes(lab: Lab) -> None:
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:
-    for document in (README, *sorted((ROOT / "docs").glob("*.md"))):
+    for document in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))):
         assert_links_lead_somewhere(document)
