@@ -48,8 +48,9 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
                     raise StartFailed(event["message"], event["status"])
                 progress.show(event)
                 result = event
-        if process.wait() != 0 or result.get("event") != "deployed":
-            raise StartFailed(f"the deployment ended with status {process.returncode}; see `lab logs deploy`", 1)
+        if result.get("event") != "deployed":
+            raise StartFailed("the deployment ended unexpectedly; see `lab logs deploy`", 1)
+        process.wait()
     finally:
         process.stdout.close()
         end_deployment(process)

@@ -47,6 +47,8 @@ class SignalGate:
         self._held = False
         self._came = False
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # `nohup lab up &` outlives its terminal; SIGINT, which shells have their jobs ignore, ends it
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -102,9 +104,10 @@ def start_deployment(topology: Topology, *options: str) -> subprocess.Popen[byte
 
 
 def end_deployment(process: subprocess.Popen[bytes]) -> None:
-    """Kill a deployment that has not ended, with what it runs (pip, and what pip runs)."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    """Kill a deployment with what it runs (pip, and what pip runs), unless its end has been awaited already."""
+    if process.returncode is None:  # even if it has died itself: until it is awaited the group is its own
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -160,9 +163,8 @@ class Starting:
             if event is None:
                 if process is self._supervisor:
                     raise StartFailed(self._last_words("supervisor"), 1)
-                if self._deployment.wait() != 0:
-                    raise StartFailed(self._last_words("deploy"), 1)
-                continue
+                end_deployment(self._deployment)
+                raise StartFailed(self._last_words("deploy"), 1)
             if event["event"] == "failed":
                 raise StartFailed(event["message"], event["status"])
             if event["event"] == "ready":

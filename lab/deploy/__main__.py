@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from lab.core import codec
@@ -30,9 +31,15 @@ def say(event: dict[str, Any]) -> None:
         os.write(1, json.dumps(event).encode() + b"\n")
 
 
+def _end_group(number: int, frame: FrameType | None) -> None:
+    """Whoever wanted the deployment is gone: end it with all that it runs, pip and what pip builds included."""
+    os.killpg(os.getpgid(0), signal.SIGKILL)  # a group of its own: `lab.cli.starting` starts it as a session
+
+
 def main() -> int:
     """Deploy once; the exit status."""
-    end_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGTERM, _end_group)
+    end_with_parent(signal.SIGTERM)
     topology_path, plan_path = map(Path, sys.argv[1:3])
     topology = codec.decode(Topology, json.loads(topology_path.read_bytes()))
     plan = codec.decode(DeploymentPlan, json.loads(plan_path.read_bytes()))

@@ -112,7 +112,7 @@ def clear_remains(state_dir: Path) -> Instance | None:
         else:
             path.unlink()
     for scratch in (state_dir / "cache").glob(UNFINISHED):
-        shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)  # pip may die at this moment; the next run clears what is left
     return dead
 
 

@@ -124,9 +124,13 @@ class CliLab:
     def assert_nothing_left(self) -> None:
         """No process, no port, no temporary file, no state but logs."""
         eventually(lambda: not self.pids(), lambda: f"processes are left: {self.pids()}")
-        assert self.listening() == []
+        self.assert_silent()
         assert sorted(path.name for path in self.temporary.iterdir()) == []
         assert {path.name for path in self.state_dir.iterdir()} <= {"logs", "lock", "cache"}
+
+    def assert_silent(self) -> None:
+        """Nobody listens any more; a dying process has lost its command line a moment before its sockets."""
+        eventually(lambda: not self.listening(), lambda: f"somebody listens: {self.listening()}")
 
     def end(self) -> None:
         """Stop whatever runs here, however the test ended."""

@@ -78,7 +78,7 @@ def test_a_supervisor_that_is_killed_takes_all_parts_with_it_and_the_next_up_cle
     pid = lab.up()["pid"]
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not lab.pids(), lambda: f"left: {lab.pids()}")
-    assert lab.listening() == []
+    lab.assert_silent()
     assert "died without cleaning up" in lab.run("status").err
     process = lab.foreground()
     wait_for_table(process)
@@ -134,7 +134,8 @@ def test_a_handler_that_does_not_import_fails_the_start_and_leaves_nothing(lab: 
     lab.assert_nothing_left()
 
 
-def test_ctrl_c_while_pip_installs_ends_pip_too(lab: CliLab) -> None:
+def _slow_requirements(lab: CliLab) -> Path:
+    """A handler's folder whose requirements pip never finishes building; the file that says that it has begun."""
     folder = lab.folder / "mine" / "feedback"
     folder.mkdir(parents=True)
     (folder / "app.py").write_text("def handler(event, context):\n    return {'statusCode': 200}\n")
@@ -148,12 +149,71 @@ def test_ctrl_c_while_pip_installs_ends_pip_too(lab: CliLab) -> None:
         f"import pathlib, signal\npathlib.Path({str(begun)!r}).touch()\nsignal.pause()\n",
     )
     (folder / "requirements.txt").write_text(f"{slow}\n")
+    return begun
+
+
+def test_ctrl_c_while_pip_installs_ends_pip_too(lab: CliLab) -> None:
+    begun = _slow_requirements(lab)
     process = lab.foreground("--handlers", "mine")
     eventually(begun.exists, "pip did not build the package", 60)
     os.killpg(process.pid, signal.SIGINT)
     close(process)
     lab.assert_nothing_left()
     assert list(lab.state_dir.glob("cache/requirements/.*")) == []
+
+
+@pytest.mark.parametrize("victim", ["lab.cli", "lab.deploy"])
+def test_a_kill_while_pip_installs_ends_pip_too(lab: CliLab, victim: str) -> None:
+    """Neither the command line nor the deployment can say good-bye to pip: the kernel tells, or the other one."""
+    begun = _slow_requirements(lab)
+    process = lab.foreground("--handlers", "mine")
+    eventually(begun.exists, "pip did not build the package", 60)
+    pids = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in lab.pids()}
+    (killed,) = (pid for pid, words in pids.items() if victim.encode() in words)
+    os.kill(killed, signal.SIGKILL)
+    _, err = close(process)
+    assert "Traceback" not in err
+    lab.assert_nothing_left()
+
+
+def test_a_job_in_the_background_ends_at_sigint_and_at_down(lab: CliLab) -> None:
+    """A shell has its background jobs ignore SIGINT; `nohup` has them ignore SIGHUP, and means it."""
+    for end in ("sigint", "down"):
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *lab.command("up", "--block", lab.block)],
+            cwd=lab.folder,
+            env={**os.environ, "TMPDIR": str(lab.temporary)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        wait_for_table(process)
+        if end == "sigint":
+            process.send_signal(signal.SIGINT)
+        else:
+            assert lab.run("down").status == 0
+        close(process)
+        assert process.returncode == 0
+        lab.assert_nothing_left()
+
+
+def test_a_job_that_nohup_started_outlives_its_terminal(lab: CliLab) -> None:
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh", *lab.command("up", "--block", lab.block)],
+        cwd=lab.folder,
+        env={**os.environ, "TMPDIR": str(lab.temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_table(process)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert lab.json("status")["ok"] is True
+    process.terminate()
+    close(process)
+    lab.assert_nothing_left()
 
 
 def test_a_handler_that_does_not_import_is_not_deployed_over_one_that_works(lab: CliLab) -> None:
