@@ -53,6 +53,7 @@ from lab.control.route53.recovery_state import RecoveryRecords, RecoveryState
 from lab.control.route53.state import Route53State
 from lab.control.route53.tags import TagsPlane
 from lab.control.route53.traffic_policies import TrafficPoliciesPlane
+from lab.control.route53.website_endpoints import website_names
 from lab.control.route53.zones import ZonesPlane
 from lab.control.service_model import service_model
 from lab.control.status import ask, lab_status
@@ -266,6 +267,7 @@ class Control:
                 *self._apis.endpoint_names(self._topology),
                 *self._load_balancers.endpoint_names(),
                 *self._accelerators.endpoint_names(),
+                *website_names(self._topology),
             )
         )
 

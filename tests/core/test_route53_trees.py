@@ -110,6 +110,18 @@ def test_an_alias_to_a_regional_api_answers_its_addresses_for_sixty_seconds() ->
     assert world.answers("api", "AAAA") == {"NOERROR": 1.0}
 
 
+def test_an_alias_and_a_cname_lead_to_s3_websites() -> None:
+    website = EndpointName("s3-website-eu-west-1.amazonaws.com.", "s3-website", ("127.43.3.1",), "ZS3", "eu-west-1")
+    world = World(
+        record("www", alias=AliasTarget("ZS3", website.name, False)),
+        record("cname", f"cname.lab.test.{website.name}", type="CNAME"),
+        endpoints=[website],
+    )
+    assert world.answers("www") == {"127.43.3.1": 1.0}
+    assert world.answers(f"cname.lab.test.{website.name}") == {"127.43.3.1": 1.0}
+    assert world.answers(website.name) == {"127.43.3.1": 1.0}
+
+
 def test_an_alias_to_nothing_is_no_answer_and_unhealthy() -> None:
     world = World(
         record("gone", alias=to("nowhere")),

@@ -113,6 +113,16 @@ def test_the_ds_record_at_a_zone_cut_is_the_parents_to_answer() -> None:
     assert (outcome.authoritative, outcome.answer[0].type) == (True, "DS")
 
 
+def test_the_ds_record_is_the_parents_where_both_zones_are_hosted() -> None:
+    child = HostedZone("Z2", "eu.lab.test.", ())
+    ds = "1 8 2 " + "ab" * 32
+    world = World(record("eu", "ns.example.com.", type="NS"), record("eu", ds, type="DS"), zones=[child])
+    assert world.answers("eu", "DS") == {ds: 1.0}
+    assert world.answers("eu", "NS") != {"ns.example.com.": 1.0}  # that is the child's
+    (outcome,) = World(zones=[child]).decide("eu", "DS").outcomes
+    assert (outcome.rcode, outcome.authority[0].name) == ("NOERROR", to_wire("eu.lab.test"))
+
+
 def test_the_longest_zone_that_holds_a_name_answers_it() -> None:
     child = HostedZone("Z2", "eu.lab.test.", (RecordSet("www.eu.lab.test.", "A", 60, ("192.0.2.2",)),))
     world = World(record("www", "192.0.2.1"), zones=[child])

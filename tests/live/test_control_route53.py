@@ -172,6 +172,7 @@ def test_health_checks_are_made_once_a_reference_and_updated_by_version(lab: Con
         ({"Type": "HTTP"}, "Either IPAddress or FullyQualifiedDomainName"),
         ({"Type": "TCP", "IPAddress": "127.0.0.1"}, "Port must be specified"),
         ({"Type": "HTTP", "IPAddress": "nowhere"}, "Invalid IP address"),
+        ({"Type": "HTTP", "IPAddress": "169.254.169.254"}, "169.254.169.254 is multicast, link-local or reserved"),
         ({"Type": "HTTP", "IPAddress": "127.0.0.1", "RequestInterval": 20}, "expected 10 or 30"),
         ({"Type": "HTTP_STR_MATCH", "IPAddress": "127.0.0.1"}, "SearchString must be specified"),
         ({"Type": "CALCULATED", "HealthThreshold": 1, "ChildHealthChecks": ["absent"]}, "does not exist"),

@@ -192,9 +192,12 @@ def _check_members(kind: str, given: dict[str, Any]) -> None:
     address, domain = given.get("IPAddress"), given.get("FullyQualifiedDomainName")
     if address:
         try:
-            ipaddress.ip_address(address)
+            parsed = ipaddress.ip_address(address)
         except ValueError:
             raise AwsError("InvalidInput", f"Invalid IP address: {address}") from None
+        refused = parsed.is_multicast or parsed.is_link_local or parsed.is_reserved or parsed.is_unspecified
+        if refused and not parsed.is_loopback:  # ::1 is reserved too
+            raise AwsError("InvalidInput", f"Invalid IP address: {address} is multicast, link-local or reserved")
     if kind in PROBED and not address and not domain:
         raise AwsError("InvalidInput", "Either IPAddress or FullyQualifiedDomainName must be specified.")
     if kind == "TCP" and given.get("Port") is None:

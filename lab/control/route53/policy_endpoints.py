@@ -1,6 +1,6 @@
 """Which alias an endpoint of a traffic policy becomes, by the endpoint's type and name.
 
-https://docs.aws.amazon.com/general/latest/gr/s3.html, elb.html, cf_region.html. Elastic Beanstalk's environments are
+https://docs.aws.amazon.com/general/latest/gr/elb.html, cf_region.html. Elastic Beanstalk's environments are
 taken as names in the region that they carry.
 """
 
@@ -11,34 +11,12 @@ import re
 
 from lab.control.elbv2.hosted_zones import hosted_zone_id
 from lab.control.route53 import names
+from lab.control.route53.website_endpoints import website_host, website_zone_id
 from lab.core.endpoint_name import EndpointNames
 from lab.core.traffic_policy import PolicyEndpoint
 from lab.core.zone import AliasTarget
 
 CLOUDFRONT_ZONE = "Z2FDTNDATAQYW2"
-_WEBSITE_ZONES = {
-    "us-east-1": "Z3AQBSTGFYJSTF",
-    "us-east-2": "Z2O1EMRO9K5GLX",
-    "us-west-1": "Z2F56UZL2M1ACD",
-    "us-west-2": "Z3BJ6K6RIION7M",
-    "ca-central-1": "Z1QDHH18159H29",
-    "sa-east-1": "Z7KQH4QJS55SO",
-    "eu-west-1": "Z1BKCTXD74EZPE",
-    "eu-west-2": "Z3GKZC51ZF0DB4",
-    "eu-west-3": "Z3R1K369G5AVDG",
-    "eu-central-1": "Z21DNDUVLTQW6Q",
-    "eu-north-1": "Z3BAZG2TWCNX0D",
-    "ap-south-1": "Z11RGJOFQNVJUP",
-    "ap-northeast-1": "Z2M4EHUR26P7ZW",
-    "ap-northeast-2": "Z3W03O7B5YMIYP",
-    "ap-northeast-3": "Z2YQB5RD63NC85",
-    "ap-southeast-1": "Z3O0J2DXBE1FTB",
-    "ap-southeast-2": "Z1WCIGYICN2BYD",
-}
-_DASHED = frozenset(
-    ("us-east-1", "us-west-1", "us-west-2", "eu-west-1", "sa-east-1", "ap-northeast-1", "ap-southeast-1")
-) | {"ap-southeast-2"}
-"""The older regions, whose website endpoints have a dash before the region."""
 _REGION = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-[0-9])\.")
 
 
@@ -46,8 +24,7 @@ def alias_target(endpoint: PolicyEndpoint, known: EndpointNames) -> AliasTarget 
     """The target of an endpoint that is an AWS resource; None if its name tells no region and nobody knows it."""
     if endpoint.type == "s3-website":
         region = endpoint.region or ""
-        host = f"s3-website{'-' if region in _DASHED else '.'}{region}.amazonaws.com"
-        return AliasTarget(_WEBSITE_ZONES.get(region) or _made_up("s3-website", region), names.kept(host), False)
+        return AliasTarget(website_zone_id(region), website_host(region), False)
     name = names.kept(endpoint.value)
     if endpoint.type == "cloudfront":
         return AliasTarget(CLOUDFRONT_ZONE, name, False)

@@ -64,4 +64,8 @@ def _endpoint_zone(wire: bytes, endpoint: EndpointName) -> ZoneTable:
     text = to_text(wire)
     ns, soa = apex_records(endpoint.hosted_zone_id, text)
     address = RecordSet(text, "A", endpoint.ttl, endpoint.addresses)
-    return ZoneTable(endpoint.hosted_zone_id, wire, text, {wire: {"A": (address,), "NS": (ns,), "SOA": (soa,)}})
+    table = ZoneTable(endpoint.hosted_zone_id, wire, text, {wire: {"A": (address,), "NS": (ns,), "SOA": (soa,)}})
+    if endpoint.kind == "s3-website":  # BUCKET.s3-website-REGION.amazonaws.com
+        table.groups[b"\x01*" + wire] = {"A": (RecordSet(f"*.{text}", "A", endpoint.ttl, endpoint.addresses),)}
+        table.children, table.wildcard_count = {wire: 1}, 1
+    return table

@@ -13,7 +13,7 @@ from dataclasses import replace
 from lab.core.endpoint_name import EndpointName
 from lab.core.route53.answer import REFUSED, Decision, Reason
 from lab.core.route53.catalog import Catalog, ZoneTable
-from lab.core.route53.name import to_text
+from lab.core.route53.name import parent, to_text
 from lab.core.route53.origin import Origin, Origins
 from lab.core.route53.record_health import RecordHealth
 from lab.core.route53.walk import TooManyOutcomes, Walk
@@ -42,7 +42,7 @@ class Resolver:
 
     def decide(self, name: bytes, rtype: str, origin: Origin) -> Decision:
         """Every possible answer to a question of class IN; `name` is lower-case wire form."""
-        zone = self.catalog.zone_of(name)
+        zone = self._zone_for(name, rtype)
         if zone is None:
             return Decision((REFUSED,))
         walk = self._walk(origin)
@@ -54,11 +54,19 @@ class Resolver:
 
     def explain(self, name: bytes, rtype: str, origin: Origin) -> Decision:
         """One possible answer, drawn by chance, with the reasons for it."""
-        zone = self.catalog.zone_of(name)
+        zone = self._zone_for(name, rtype)
         if zone is None:
             reason = Reason(0, f"{to_text(name)} is in none of the hosted zones")
             return Decision((replace(REFUSED, reason=(reason,)),))
         return self._drawn(zone, name, rtype, origin, explain=True)
+
+    def _zone_for(self, name: bytes, rtype: str) -> ZoneTable | None:
+        """The zone that answers a question: at a zone cut the DS record is the parent's (RFC 4035, 3.1.4.1)."""
+        zone = self.catalog.zone_of(name)
+        if rtype == "DS" and zone is not None and zone.name == name and name[0]:
+            above = self.catalog.zone_of(parent(name))
+            return above if above is not None and name in above.delegations else zone
+        return zone
 
     def _drawn(self, zone: ZoneTable, name: bytes, rtype: str, origin: Origin, *, explain: bool) -> Decision:
         walk = self._walk(origin)
