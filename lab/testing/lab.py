@@ -11,6 +11,7 @@ from lab.core import codec
 from lab.core.deployment import DeploymentPlan
 from lab.core.faults import Fault, FaultSet
 from lab.core.history import LostWrite
+from lab.core.stub_resolver import Habits
 from lab.core.topology import Topology
 from lab.errors import LabError, UserError
 from lab.testing import waiting
@@ -34,7 +35,7 @@ class Lab:
     def __init__(self, running: RunningLab) -> None:
         self._running = running
         self._thread = LoopThread()
-        self._places: dict[str, PlaceClient] = {}
+        self._places: dict[tuple[str, Habits], PlaceClient] = {}
         self._connections: list[PlaceConnection] = []
         self._regions = {code: RegionHandle(self, code) for code in running.topology.region_codes}
 
@@ -65,14 +66,14 @@ class Lab:
         """One region. Raises UserError if the lab has none of this code."""
         return self._regions[self._running.region(code)]
 
-    def place(self, name: str) -> PlaceClient:
-        """The client in a place, always the same one: its resolver remembers. Raises UserError."""
+    def place(self, name: str, *, habits: Habits = Habits()) -> PlaceClient:  # noqa: B008 - frozen
+        """The client in a place whose resolver has these habits, always the same: it remembers. Raises UserError."""
         self._running.place(name)
-        if name not in self._places:
-            connection = PlaceConnection(self.topology, name)
+        if (name, habits) not in self._places:
+            connection = PlaceConnection(self.topology, name, habits)
             self._connections.append(connection)
-            self._places[name] = PlaceClient(connection, self._thread, self._explain, timeout_s=CALL_TIMEOUT_S)
-        return self._places[name]
+            self._places[name, habits] = PlaceClient(connection, self._thread, self._explain, timeout_s=CALL_TIMEOUT_S)
+        return self._places[name, habits]
 
     def client(self, service: str) -> Any:
         """A boto3 client of the global endpoint: route53, globalaccelerator, iam, sts."""

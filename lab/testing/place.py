@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import orjson
 
+from lab.core.stub_resolver import Habits
 from lab.core.topology import Topology
 from lab.errors import LabUnreachable, UserError
 from lab.live.http_client import CallFailed, HttpClient, TcpAddress
@@ -76,11 +77,14 @@ class CallFromPlaceFailed(LabUnreachable):
 
 
 class PlaceConnection:
-    """Calls from one place, over one resolver and kept connections; use it in one event loop."""
+    """Calls from one place, over one resolver and kept connections; use it in one event loop.
 
-    def __init__(self, topology: Topology, place: str) -> None:
+    `habits` are the resolver's: real ones ignore TTLs, or pin an address.
+    """
+
+    def __init__(self, topology: Topology, place: str, habits: Habits = Habits()) -> None:  # noqa: B008 - frozen
         self.place = place
-        self.resolver = StubResolver(topology, place)
+        self.resolver = StubResolver(topology, place, habits=habits)
         self._topology = topology
         self._regions = {region.address: region.code for region in topology.regions}
         self._clients: dict[tuple[str, int], HttpClient] = {}
