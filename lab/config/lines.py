@@ -33,6 +33,8 @@ def key_lines(text: str) -> dict[Path, int]:
                 lines.setdefault(table, number)
                 table = (*table, index)
             lines[table] = number
+            for length in range(1, len(table)):  # [a.b] makes `a` too
+                lines.setdefault(table[:length], number)
             continue
         key, value = _assignment(line)
         if key:

@@ -6,21 +6,27 @@ import ipaddress
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lab.config.settings import check_block, check_regions, check_speed
 from lab.core.deployment import Route
+from lab.core.lambda_environment import RESERVED_VARIABLES
 from lab.errors import UserError
 
-CLIENT_NETWORK = ipaddress.ip_network("198.18.0.0/15")
+CLIENT_NETWORK = ipaddress.IPv4Network("198.18.0.0/15")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "ANY")
-_PATH = re.compile(r"(/|(/([A-Za-z0-9._~:@!$&'()*,;=-]+|\{[A-Za-z0-9._-]+\+?\}))+)\Z")
+_PATH = re.compile(
+    r"(/|(/([A-Za-z0-9._:-]+|\{[A-Za-z0-9._-]+\}))+|(/([A-Za-z0-9._:-]+|\{[A-Za-z0-9._-]+\}))*/\{[A-Za-z0-9._-]+\+\})\Z"
+)
 _FUNCTION = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _HANDLER = re.compile(r"[A-Za-z0-9_./-]+\.[A-Za-z_][A-Za-z0-9_]*\Z")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}\Z")
 _PLACE = re.compile(r"[a-z0-9-]{1,32}\Z")
 _DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}\Z")
-_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_COUNTRY = re.compile(r"[A-Za-z]{2}\Z")
+_FOLDER = re.compile(r"[^\0]+\Z")
+_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+\Z")
+VARIABLE = "a variable's name: a letter, then letters, digits and _, at least two in all"
 
 
 def parse_route(text: str) -> Route:
@@ -58,6 +64,31 @@ def _route(text: str) -> str:
     return text
 
 
+def _subnet(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"expected a /24 of {CLIENT_NETWORK}, got {text!r} ({error})") from error
+    if network.version != 4 or network.prefixlen != 24 or not network.subnet_of(CLIENT_NETWORK):
+        raise ValueError(f"expected a /24 of {CLIENT_NETWORK}, got {text!r}")
+    return text
+
+
+def _key(key: dict[str, str]) -> dict[str, str]:
+    if not 1 <= len(key) <= 2 or not all(key):
+        raise ValueError(
+            "expected one or two attributes with their types, partition key first, "
+            'such as { customer = "S", number = "N" }'
+        )
+    return key
+
+
+def _variable(name: str) -> str:
+    if name in RESERVED_VARIABLES:
+        raise ValueError(f"Lambda sets {name} itself and lets nobody else set it")
+    return name
+
+
 def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
     def check(value: str) -> str:
         if not pattern.match(value):
@@ -88,23 +119,10 @@ class PlaceModel(Model):
     name: Annotated[str, _matching(_PLACE, "a name of small letters, digits and hyphens")]
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
-    country: str = Field(min_length=2, max_length=2)
+    country: Annotated[str, _matching(_COUNTRY, "a country's two letters, such as NO")]
     continent: Literal["AF", "AN", "AS", "EU", "NA", "OC", "SA"]
     subdivision: str | None = None
-    subnet: str | None = None
-
-    @model_validator(mode="after")
-    def _check_subnet(self) -> PlaceModel:
-        if self.subnet is not None:
-            try:
-                network = ipaddress.ip_network(self.subnet)
-            except ValueError as error:
-                raise ValueError(f"subnet: {error}") from error
-            if not isinstance(network, ipaddress.IPv4Network) or network.prefixlen != 24:
-                raise ValueError(f"subnet: expected a /24 of {CLIENT_NETWORK}, got {self.subnet}")
-            if not network.subnet_of(ipaddress.IPv4Network(str(CLIENT_NETWORK))):
-                raise ValueError(f"subnet: {self.subnet} is not in {CLIENT_NETWORK}")
-        return self
+    subnet: Annotated[str, AfterValidator(_subnet)] | None = None
 
 
 class RoundTripModel(Model):
@@ -142,10 +160,10 @@ class FunctionModel(Model):
     """`[[functions]]`. `folder` is below the handlers' folder."""
 
     name: Annotated[str, _matching(_FUNCTION, "a function's name: letters, digits, - and _, at most 64")]
-    folder: str | None = None
+    folder: Annotated[str, _matching(_FOLDER, "a folder")] | None = None
     handler: Annotated[str, _matching(_HANDLER, "module.function, such as app.handler")] = "app.handler"
     routes: list[Annotated[str, AfterValidator(_route)]] = []
-    environment: dict[Annotated[str, _matching(_VARIABLE, "a variable's name")], str] = {}
+    environment: dict[Annotated[str, _matching(_VARIABLE, VARIABLE), AfterValidator(_variable)], str] = {}
     timeout_s: int = Field(default=10, ge=1, le=900)
     memory_mb: int = Field(default=256, ge=128, le=10_240)
     reserved_concurrency: int | None = Field(default=None, ge=0, le=1000)
@@ -155,7 +173,7 @@ class TableModel(Model):
     """`[[tables]]`: the key as `{attribute = "S"}`, partition key first."""
 
     name: Annotated[str, _matching(_TABLE, "a table's name: letters, digits, _ . -, 3 to 255")]
-    key: dict[str, Literal["S", "N", "B"]] = Field(min_length=1, max_length=2)
+    key: Annotated[dict[str, Literal["S", "N", "B"]], AfterValidator(_key)]
 
 
 class HealthCheckModel(Model):
@@ -173,7 +191,7 @@ class LabModel(Model):
     block: Annotated[str, AfterValidator(_block)] = "127.10"
     speed: Annotated[float, AfterValidator(_speed)] = 1.0
     seed: int = 0
-    handlers: str | None = None
+    handlers: Annotated[str, _matching(_FOLDER, "a folder")] | None = None
     domain: Annotated[str, _matching(_DOMAIN, "a domain name in small letters, such as lab.test")] = "lab.test"
     ports: PortsModel = PortsModel()
     places: list[PlaceModel] = []

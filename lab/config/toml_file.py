@@ -5,14 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from lab.config import lines, schema
+from lab.config.mistake import location_of, message_of
 from lab.config.settings import Ports, Settings, suggestion
 from lab.core.deployment import FunctionPlan, HealthCheckPlan, TablePlan
 from lab.core.geography import Coordinates
@@ -21,18 +19,6 @@ from lab.core.table import KeyAttribute
 from lab.core.topology import Place, RoundTrip
 from lab.data import geography, places
 from lab.errors import ConfigError
-
-EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "string_type": "a text in quotes",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": 'a table, such as {name = "value"}',
-    "model_type": "a table, such as [ports]",
-    "model_attributes_type": "a table",
-}
 
 
 def read_settings(path: Path) -> Settings:
@@ -53,7 +39,7 @@ def read_settings(path: Path) -> Settings:
         model = schema.LabModel.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        raise source.error(_message(first, value), first["loc"]) from error
+        raise source.error(message_of(first), location_of(first)) from error
     return _settings(model, source)
 
 
@@ -68,42 +54,6 @@ class _Source:
         for part in location:
             key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
         return ConfigError(message, file=str(self.path), line=lines.line_of(self._lines, location), key=key or None)
-
-
-def _message(error: ErrorDetails, value: Any) -> str:
-    kind, given, context = error["type"], error["input"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        return f"unknown key; {suggestion(str(error['loc'][-1]), _keys_at(error['loc'][:-1]))}"
-    if kind == "missing":
-        return "is missing"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "literal_error":
-        return f"expected {context['expected']}, got {given!r}"
-    if kind in EXPECTED:
-        return f"expected {EXPECTED[kind]}, got {given!r}"
-    message = error["msg"].replace("Input should", "should").replace("Dictionary should", "should")
-    return f"{message}, got {given!r}"
-
-
-def _keys_at(location: tuple[str | int, ...]) -> Iterable[str]:
-    """The keys that the table at a location may have."""
-    model: type[schema.Model] = schema.LabModel
-    nested: dict[str, type[schema.Model]] = {
-        "ports": schema.PortsModel,
-        "places": schema.PlaceModel,
-        "round_trips": schema.RoundTripModel,
-        "replication": schema.ReplicationModel,
-        "lags": schema.PairLagModel,
-        "accelerator": schema.AcceleratorModel,
-        "functions": schema.FunctionModel,
-        "tables": schema.TableModel,
-        "health_check": schema.HealthCheckModel,
-    }
-    for part in location:
-        if isinstance(part, str) and part in nested:
-            model = nested[part]
-    return model.model_fields
 
 
 def _settings(model: schema.LabModel, source: _Source) -> Settings:
@@ -127,12 +77,7 @@ def _settings(model: schema.LabModel, source: _Source) -> Settings:
         accelerator_delay_ms=round(model.accelerator.delay_s * 1000),
         accelerator_latency=model.accelerator.latency,
         functions=functions,
-        tables=None
-        if model.tables is None
-        else tuple(
-            TablePlan(table.name, tuple(KeyAttribute(name, kind) for name, kind in table.key.items()))
-            for table in model.tables
-        ),
+        tables=_tables(model.tables, source),
         health_check=None
         if model.health_check is None
         else HealthCheckPlan(
@@ -148,6 +93,8 @@ def _replication(model: schema.ReplicationModel, regions: list[str], source: _So
             if code not in regions:
                 message = f"no region {code!r} in this lab: {suggestion(code, regions)}"
                 raise source.error(message, ("replication", "lags", number, end))
+        if lag.source == lag.target:
+            raise source.error("a region has no lag to itself", ("replication", "lags", number, "target"))
     pairs = tuple(PairLag(lag.source, lag.target, lag.lag_ms) for lag in model.lags)
     return ReplicationLag(model.distance, model.jitter, pairs)
 
@@ -192,18 +139,30 @@ def _check_round_trips(model: schema.LabModel, own: tuple[Place, ...], source: _
             raise source.error(message, ("round_trips", number, "target"))
 
 
+def _tables(models: list[schema.TableModel] | None, source: _Source) -> tuple[TablePlan, ...] | None:
+    if models is None:
+        return None
+    names = [model.name for model in models]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise source.error(f"there is a table {name} already", ("tables", number, "name"))
+    return tuple(TablePlan(m.name, tuple(KeyAttribute(name, kind) for name, kind in m.key.items())) for m in models)
+
+
 def _functions(models: list[schema.FunctionModel] | None, source: _Source) -> tuple[FunctionPlan, ...] | None:
     if models is None:
         return None
     names: set[str] = set()
     routes: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     plans = []
     for number, model in enumerate(models):
         if model.name in names:
             raise source.error(f"there is a function {model.name} already", ("functions", number, "name"))
         names.add(model.name)
-        for text in model.routes:
+        for place, text in enumerate(model.routes):
             route = schema.parse_route(text)
+            _check_parameters(route.path, parameters, ("functions", number, "routes", place), source)
             other = routes.setdefault(f"{route.method} {route.path}", model.name)
             if other != model.name or model.routes.count(text) > 1:
                 raise source.error(f"{text} is a route of {other} already", ("functions", number, "routes"))
@@ -220,3 +179,16 @@ def _functions(models: list[schema.FunctionModel] | None, source: _Source) -> tu
             )
         )
     return tuple(plans)
+
+
+def _check_parameters(path: str, parameters: dict[str, str], location: tuple[str | int, ...], source: _Source) -> None:
+    """API Gateway has one parameter at each place of its tree of paths: `parameters` are those so far, by parent."""
+    parent = ""
+    for part in path.split("/")[1:]:
+        if part.startswith("{"):
+            other = parameters.setdefault(parent, part)
+            if other != part:
+                raise source.error(
+                    f"{path}: {part} stands where another route has {other}; API Gateway takes one of them", location
+                )
+        parent += f"/{part}"

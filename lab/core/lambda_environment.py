@@ -11,6 +11,30 @@ from collections.abc import Mapping
 
 from lab.core.function import Function
 
+RESERVED_VARIABLES = frozenset(
+    [
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LAMBDA_TASK_ROOT",
+        "LAMBDA_RUNTIME_DIR",
+    ]
+)
+"""What Lambda sets itself and lets nobody set.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html"""
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "ASIALABFUNCTION00001",
     "AWS_SECRET_ACCESS_KEY": "lab/function/secret/access/key/of/no/use",
