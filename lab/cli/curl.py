@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ import click
 
 from lab.cli.dig import describe_record, print_reasons
 from lab.cli.output import reader_gone
+from lab.cli.place_connection import connect, describe_choice, tls_context
 from lab.cli.project import Project, RunningLab
 from lab.core.topology import Place
 from lab.errors import LabUnreachable, UserError
@@ -67,7 +69,8 @@ def curl(
     """Call URL from a place: its name is resolved by the lab's DNS with the place's client subnet.
 
     Shows which record answered and why, which region served, and how long each step took, step by step on stderr and
-    the answer's body on stdout; with --json one object a request, when it is over. Port 80 is the lab's 8080.
+    the answer's body on stdout; with --json one object a request, when it is over. Port 80 is the lab's 8080; load
+    balancers and accelerators hear from which place the call comes, and have TLS (port 443 is the lab's 8443).
     """
     lab = project.running()
     parts = _parse(url)
@@ -95,7 +98,7 @@ def curl(
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: an http URL, and `limit_s` seconds for all of connecting, asking and reading."""
+    """What is asked for: an http or https URL, and `limit_s` seconds for all of connecting, asking and reading."""
 
     url: SplitResult
     method: str
@@ -110,8 +113,8 @@ def _parse(url: str) -> SplitResult:
         parts.port  # noqa: B018 - raises if it is none
     except ValueError as error:
         raise UserError(f"{url}: {error}") from error
-    if parts.scheme != "http" or not parts.hostname:
-        raise UserError(f"{url}: expected an http:// URL such as http://api.lab.test/health")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"{url}: expected an http:// or https:// URL such as http://api.lab.test/health")
     if not url.isascii() or any(character.isspace() for character in url):
         raise UserError(f"{url}: a URL has neither spaces nor letters beyond ASCII: write them as %20, %C3%A9")
     return parts
@@ -153,12 +156,13 @@ def _call(
         result["record"], result["reason"] = _explanation(lab, place, host)
         yield "explained"
         address = found.addresses[0]
-    port = request.url.port or 80
-    if port == 80:
-        port = lab.topology.http_port
-    served = [region.code for region in lab.topology.regions if region.address == address]
-    result |= {"address": address, "port": port, "region": served[0] if served else None}
-    yield from _exchange(lab.topology.reachable(address, port), request, result)
+    secure = request.url.scheme == "https"
+    port = request.url.port or (443 if secure else 80)
+    topology = lab.topology
+    result |= {"address": address, "port": topology.listening_port(port), "region": topology.region_at(address)}
+    result["at"] = topology.traffic_at(address)
+    context = tls_context(lab, request.url.geturl(), address) if secure else None
+    yield from _exchange(lab, place, port, request, context, result)
 
 
 def _explanation(lab: RunningLab, place: Place | None, name: str) -> tuple[Any, list[Any]]:
@@ -173,11 +177,23 @@ def _explanation(lab: RunningLab, place: Place | None, name: str) -> tuple[Any, 
     return explained.get("record"), explained.get("reason", [])
 
 
-def _exchange(end: tuple[str, int], request: Request, result: dict[str, Any]) -> Iterator[Step]:
+def _exchange(
+    lab: RunningLab,
+    place: Place | None,
+    port: int,
+    request: Request,
+    context: ssl.SSLContext | None,
+    result: dict[str, Any],
+) -> Iterator[Step]:
     """Connect, ask and read the whole answer, within the request's time."""
     began = time.monotonic()
     try:
-        sock = socket.create_connection(end, timeout=request.limit_s)
+        sock, choice = connect(lab, place, result["address"], port, request.limit_s)
+        connected_ms = (time.monotonic() - began) * 1000
+        if choice is not None:
+            result["accelerator"], result["region"] = choice, choice["region"]
+        if context is not None:
+            sock = context.wrap_socket(sock, server_hostname=request.url.hostname)
     except TimeoutError:
         result["error"] = f"{result['address']}:{result['port']} did not connect within {request.limit_s:g} s"
         yield "failed"
@@ -187,11 +203,11 @@ def _exchange(end: tuple[str, int], request: Request, result: dict[str, Any]) ->
         yield "failed"
         return
     connected = time.monotonic()
-    result["connect_ms"] = round((connected - began) * 1000, 1)
+    result["connect_ms"] = round(connected_ms, 1)
     yield "connected"
     late = threading.Event()
     alarm = threading.Timer(max(0.0, began + request.limit_s - time.monotonic()), _give_up, (sock, late))
-    connection = http.client.HTTPConnection(*end)
+    connection = http.client.HTTPConnection(result["address"], result["port"])
     connection.sock = sock
     sock.settimeout(None)  # the alarm ends it, however slowly the bytes come
     alarm.start()
@@ -241,8 +257,13 @@ def _show(step: Step, result: dict[str, Any]) -> None:
             if result["reason"]:
                 print_reasons("why       ", result["reason"], file=sys.stderr)
         case "connected":
-            region = result["region"] or "not a region's address"
-            _say(f"connected {result['address']}:{result['port']} ({region})  {result['connect_ms']:g} ms")
+            where = " in ".join(text for text in (result["at"], result["region"]) if text)
+            if result["at"] == "accelerator":
+                where = "accelerator"
+            where = where or "not a region's address"
+            _say(f"connected {result['address']}:{result['port']} ({where})  {result['connect_ms']:g} ms")
+            if "accelerator" in result:
+                _say("\n".join(describe_choice(result["accelerator"])))
         case "answered":
             _say(f"answered  {result['status']} in {result['request_ms']:g} ms, served by {result['region']}\n")
             print(result["body"], flush=True)

@@ -83,7 +83,8 @@ class Topology:
     the Unix sockets. `seed` is the root of every named random. `replication` is how long replicated writes are on their
     way; `legacy_global_tables` turns on DynamoDB's global tables of version 2017.11.29. `accelerator_delay_ms` (0 to
     30000) is how long an accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add
-    the latency of the way from a client's place to its edge location and on to the region.
+    the latency of the way from a client's place to its edge location and on to the region, and load balancers that of
+    the way over the internet.
 
     The rest is for regions in containers: `parts` says where each part listens (none: all are on this machine, behind
     Unix sockets, and the edge is one part), `dns_host` is the DNS server's address where that is not the global one,
@@ -190,6 +191,16 @@ class Topology:
             return next((region.code for region in self.regions if region.address == address), None)
         network = address.rpartition(".")[0]
         return next((region.code for region in self.regions if region.address.rpartition(".")[0] == network), None)
+
+    def traffic_at(self, address: str) -> Literal["load balancer", "accelerator"] | None:
+        """What takes connections at an address with the PROXY protocol, if it is a load balancer's or accelerator's."""
+        network, _, last = address.rpartition(".")
+        if self.parts or not last.isdecimal():
+            return None
+        if network == f"{self.block}.100" and int(last) >= 2:
+            return "accelerator"
+        in_region = any(region.address.rpartition(".")[0] == network for region in self.regions)
+        return "load balancer" if in_region and int(last) >= 10 else None
 
     def place(self, name: str) -> Place:
         """The place with this name; KeyError if there is none."""

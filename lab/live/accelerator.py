@@ -9,7 +9,6 @@ https://docs.aws.amazon.com/global-accelerator/latest/dg/introduction-how-it-wor
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,8 @@ from lab.core.accelerator import Accelerator, AcceleratorListener, Accelerators,
 from lab.core.accelerator_health import EndpointHealth
 from lab.core.accelerator_path import AcceleratedPath, accelerated_path
 from lab.core.accelerator_selection import Choice, Flow, select_in_order
+from lab.core.client_place import ClientPlaces
 from lab.core.geography import Geography
-from lab.core.route53.origin import Origins
 from lab.core.topology import Place, Topology
 from lab.errors import EnvironmentFailure
 from lab.live.accelerator_connection import Address, Route, Tally
@@ -29,7 +28,6 @@ from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
 
 IDLE_TIMEOUT_MS = 340_000
-PLACES_KEPT = 10_000
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,7 @@ class AcceleratorEdge:
     ) -> None:
         self._topology, self._store, self._clock, self._geography = topology, store, clock, geography
         self._endpoints, self._log = endpoints, log
-        self._origins = Origins(topology, geography)
-        self._places: dict[str, Place] = {}
+        self._places = ClientPlaces(topology, geography)
         self._health: dict[str, EndpointHealth] = {}
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._ordered: dict[tuple[str, str], list[EndpointGroup]] = {}
@@ -194,16 +191,6 @@ class AcceleratorEdge:
 
     # connections
 
-    def place_of(self, address: str) -> Place:
-        """The place of a client's address; addresses of no place are taken to be the place nearest to region 1."""
-        place = self._places.get(address)
-        if place is None:
-            place = self._origins.locate(ipaddress.ip_network(address)).place
-            if len(self._places) >= PLACES_KEPT:
-                self._places.clear()
-            self._places[address] = place
-        return place
-
     def choose(self, listener: AcceleratorListener, flow: Flow, place: Place, *, explain: bool = True) -> Choice:
         """Where a flow from a place goes now, with reasons if they are asked for."""
         groups = self._ordered.get((listener.arn, place.name))
@@ -230,7 +217,7 @@ class AcceleratorEdge:
         listener = self._listeners.get(called)
         if listener is None:  # taken away between accept and first bytes
             return None
-        place = self.place_of(source[0])
+        place = self._places.place_of(source[0])
         choice = self.choose(listener, Flow(source[0], source[1], called[0], called[1]), place, explain=False)
         if choice.endpoint is None or choice.group is None:
             self._dropped += 1
@@ -260,6 +247,16 @@ class AcceleratorEdge:
         )
 
     # telling
+
+    def explain(self, source: Address, called: Address) -> dict[str, Any]:
+        """Where a connection from a client's address to a static address, as clients call its port, goes now, and why.
+
+        Raises KeyError if no listener has that address and port.
+        """
+        listener = self._listeners[called]
+        place = self._places.place_of(source[0])
+        choice = self.choose(listener, Flow(source[0], source[1], called[0], called[1]), place)
+        return {"place": place.name, **self._choice(choice, place)}
 
     def health_states(self) -> dict[str, str]:
         """INITIAL, HEALTHY or UNHEALTHY by endpoint id."""
@@ -326,7 +323,9 @@ class AcceleratorEdge:
 
     def _next(self, accelerator: Accelerator, listener: AcceleratorListener, place: Place) -> dict[str, Any]:
         flow = Flow(place.client_address, 40_000, accelerator.addresses[0], listener.port_ranges[0].from_port)
-        choice = self.choose(listener, flow, place)
+        return self._choice(self.choose(listener, flow, place), place)
+
+    def _choice(self, choice: Choice, place: Place) -> dict[str, Any]:
         return {
             "region": choice.group.region if choice.group else None,
             "endpoint": choice.endpoint.endpoint_id if choice.endpoint else None,

@@ -8,6 +8,7 @@ more on a new one only if it is marked idempotent: a write's outcome would be un
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httptools
@@ -67,6 +68,10 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+
+    def begin(self, preface: Callable[[int], bytes]) -> None:
+        assert self._transport is not None
+        self._transport.write(preface(self._transport.get_extra_info("sockname")[1]))
 
     def send(self, data: bytes, *, head: bool = False) -> asyncio.Future[Response]:
         assert self._transport is not None
@@ -128,12 +133,22 @@ class _Connection(asyncio.Protocol):
 
 
 class HttpClient:
-    """Calls to one address, over at most `limit` connections at once."""
+    """Calls to one address, over at most `limit` connections at once.
+
+    `preface` makes what each connection begins with, from the local port of a TCP one (`lab.core.proxy_protocol`).
+    """
 
     def __init__(
-        self, address: Address, *, limit: int = 64, connect_timeout_s: float = 5.0, idle_limit_s: float = 30.0
+        self,
+        address: Address,
+        *,
+        limit: int = 64,
+        connect_timeout_s: float = 5.0,
+        idle_limit_s: float = 30.0,
+        preface: Callable[[int], bytes] | None = None,
     ) -> None:
         self.address = address
+        self._preface = preface
         self._idle_limit_s = idle_limit_s
         self._idle: list[_Connection] = []
         self._slots = asyncio.Semaphore(limit)
@@ -205,6 +220,8 @@ class HttpClient:
                     )
         except (OSError, TimeoutError) as error:
             raise CallFailed(f"cannot connect to {self.address}: {error}", maybe_executed=False) from error
+        if self._preface is not None:
+            connection.begin(self._preface)
         return connection
 
     def close(self) -> None:

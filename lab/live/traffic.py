@@ -7,6 +7,7 @@ Route 53's evaluation of alias targets. https://docs.aws.amazon.com/Route53/late
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import resource
 from collections.abc import Callable
 from typing import Any
@@ -40,12 +41,15 @@ class Traffic:
         log: Callable[[str], None],
     ) -> None:
         self._topology, self._store, self._control = topology, store, control
+        earth = geography()
         self._regions = {
-            code: RegionLoadBalancers(topology, code, store, clock, invoker, log=log, record=self._recorder(code))
+            code: RegionLoadBalancers(
+                topology, code, store, clock, invoker, log=log, record=self._recorder(code), geography=earth
+            )
             for code, invoker in functions.items()
         }
         self._accelerators = AcceleratorEdge(
-            topology, store, clock, geography(), EndpointSource(self.verdict, self._address, self.watch), log=log
+            topology, store, clock, earth, EndpointSource(self.verdict, self._address, self.watch), log=log
         )
         self._recording: set[asyncio.Task[None]] = set()
 
@@ -124,7 +128,10 @@ class Traffic:
         return self._regions[code].status()
 
     def answer(self, request: Request, query: dict[str, str]) -> Response | None:
-        """`GET /status/target-health?arn=`, `GET /status/accelerators[?place=]`; None for any other request."""
+        """`GET /status/target-health?arn=`, `GET /status/accelerators[?place=]`, `GET /status/accelerators/choice`.
+
+        None for any other request.
+        """
         match request.path.strip("/").split("/"):
             case ["status", "target-health"]:
                 arn = query.get("arn", "")
@@ -141,8 +148,21 @@ class Traffic:
                     return json_response(200, orjson.dumps(self._accelerators.status(query.get("place"))))
                 except KeyError as error:
                     return json_response(404, orjson.dumps({"error": f"no place {error.args[0]!r}"}))
+            case ["status", "accelerators", "choice"]:
+                return self._choice(query)
             case _:
                 return None
+
+    def _choice(self, query: dict[str, str]) -> Response:
+        """Of `client=ADDRESS:PORT&called=ADDRESS:PORT`, the ports as clients call them."""
+        try:
+            source, called = (_address(query.get(name, "")) for name in ("client", "called"))
+        except ValueError:
+            return json_response(400, orjson.dumps({"error": "expected client=ADDRESS:PORT&called=ADDRESS:PORT"}))
+        try:
+            return json_response(200, orjson.dumps(self._accelerators.explain(source, called)))
+        except KeyError:
+            return json_response(404, orjson.dumps({"error": f"no accelerator listens at {called[0]}:{called[1]}"}))
 
 
 def _allow_many_connections() -> None:
@@ -150,6 +170,11 @@ def _allow_many_connections() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return str(ipaddress.IPv4Address(host)), int(port)
 
 
 def _region_of(arn: str) -> str:

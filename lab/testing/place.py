@@ -1,8 +1,8 @@
 """HTTP as someone in a place does it: the name looked up in the lab's DNS from there, then a call for real.
 
 `PlaceConnection` is asyncio, for drills with many requests at once; `PlaceClient` is the same for tests, blocking.
-Port 80 is the lab's data-plane port. The resolver keeps answers for their TTL, so a place notices a change of DNS as
-late as a real client does.
+Port 80 is the lab's data-plane port. Load balancers and accelerators hear of the place by the PROXY protocol. The
+resolver keeps answers for their TTL, so a place notices a change of DNS as late as a real client does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import orjson
 
+from lab.core import proxy_protocol
 from lab.core.stub_resolver import Habits
 from lab.core.topology import Topology
 from lab.errors import LabUnreachable, UserError
@@ -42,6 +43,8 @@ class Timings:
 @dataclass(frozen=True)
 class Answer:
     """An answered call, of any status. `region` is the region whose address answered, None if it is no region's.
+
+    Load balancers' addresses are their region's, an accelerator's are nobody's.
 
     `record` is the record set that the lab's DNS answers this place with at the moment (its name, type and set
     identifier, with `reason` as the steps that led to it); None where it was not asked for.
@@ -86,7 +89,6 @@ class PlaceConnection:
         self.place = place
         self.resolver = StubResolver(topology, place, habits=habits)
         self._topology = topology
-        self._regions = {region.address: region.code for region in topology.regions}
         self._clients: dict[tuple[str, int], HttpClient] = {}
 
     async def call(
@@ -98,11 +100,8 @@ class PlaceConnection:
         began = time.monotonic()
         address, from_cache = await self._address(parts.hostname)
         looked_up = time.monotonic()
-        region = self._regions.get(address)
-        port = parts.port or 80
-        client = self._client(
-            *self._topology.reachable(address, self._topology.http_port if port == 80 else port), timeout_s
-        )
+        region = self._topology.region_at(address)
+        client = self._client(address, parts.port or 80, timeout_s)
         sent = [("Host", parts.netloc), *(headers or [])]
         left_s = max(0.001, timeout_s - (looked_up - began))
         try:
@@ -131,8 +130,18 @@ class PlaceConnection:
     def _client(self, address: str, port: int, timeout_s: float) -> HttpClient:
         key = (address, port)
         if key not in self._clients:
+            topology = self._topology
+            end = TcpAddress(*topology.reachable(address, topology.http_port if port == 80 else port))
+            place = topology.place(self.place).client_address
+
+            def preface(local_port: int) -> bytes:
+                return proxy_protocol.format_v1((place, local_port), (address, port))
+
             self._clients[key] = HttpClient(
-                TcpAddress(address, port), limit=CONNECTIONS_MAX, connect_timeout_s=timeout_s
+                end,
+                limit=CONNECTIONS_MAX,
+                connect_timeout_s=timeout_s,
+                preface=preface if topology.traffic_at(address) else None,
             )
         return self._clients[key]
 

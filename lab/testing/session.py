@@ -63,15 +63,19 @@ def start(
     default_speed: float = 30.0,
     engine: str = "ministack",
     regions: str | None = None,
+    settings: str = "",
 ) -> Session:
-    """A lab for tests. Raises UserError for what cannot be, EnvironmentFailure if it does not start."""
+    """A lab for tests; `settings` is the text of an own one's lab.toml.
+
+    Raises UserError for what cannot be, EnvironmentFailure if it does not start.
+    """
     if mode == "attach":
         return _attached(speed, engine)
     if engine != "ministack":
         return _contained(engine, CONTAINER_SPEED if speed is None else speed)
     if speed is not None and not 0.1 <= speed <= 1000:
         raise UserError(f"--lab-speed {speed:g} is out of range: 1 is AWS's pace, 30 is thirty times as fast")
-    return _own(default_speed if speed is None else speed, regions)
+    return _own(default_speed if speed is None else speed, regions, settings)
 
 
 def _attached(speed: float | None, engine: str) -> Session:
@@ -97,10 +101,12 @@ def _contained(engine: str, speed: float) -> Session:
     return Session(containers.lab, containers=containers)
 
 
-def _own(speed: float, regions: str | None) -> Session:
+def _own(speed: float, regions: str | None, settings: str) -> Session:
     folder = Path(tempfile.mkdtemp(prefix="lab-tests-"))
     refusal = ""
     try:
+        if settings:
+            (folder / "lab.toml").write_text(settings, encoding="utf-8")
         for block in _free_blocks():
             arguments = ["up", "--detach", "--json", "--block", block, "--speed", f"{speed:g}"]
             done = _lab(folder, *arguments, *(["--regions", regions] if regions else []), limit_s=START_LIMIT_S)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from lab.core import codec, proxy_protocol
 from lab.core.accelerator import (
@@ -474,5 +475,26 @@ def test_the_status_tells_shares_and_where_a_place_would_go_and_why(tmp_path: Pa
                 "us-east-1: turned away by its dial of 0 %",
                 "us-west-2: its dial at 100 % takes all that reaches it",
             ]
+
+    asyncio.run(run())
+
+
+def test_what_is_explained_of_a_connection_is_what_becomes_of_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as lab:
+            lab.publish(east(traffic_dial_percentage=50.0), west(traffic_dial_percentage=50.0))
+            regions = Counter[str]()
+            for _ in range(20):
+                stream = await lab.connect("dublin")
+                source = (lab.topology.place("dublin").client_address, stream.writer.get_extra_info("sockname")[1])
+                told = lab.edge.explain(source, (STATIC[0], lab.port))
+                served = (await stream.say("hi")).partition(" ")[0]
+                assert told["region"] == {"east": "us-east-1", "west": "us-west-2"}[served]
+                assert (told["place"], told["edge"]) == ("dublin", "eu-west-1") and told["reasons"]
+                regions[told["region"]] += 1
+                stream.close()
+            assert len(regions) == 2
+            with pytest.raises(KeyError):
+                lab.edge.explain(("198.18.1.10", 1), (STATIC[0], lab.port + 1))
 
     asyncio.run(run())

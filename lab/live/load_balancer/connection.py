@@ -23,7 +23,7 @@ from lab.core.alb_response import (
     Answer,
     own_answer,
 )
-from lab.core.proxy_protocol import MalformedPreface
+from lab.core.proxy_protocol import MalformedPreface, Preface
 from lab.live.clock import now_ms
 from lab.live.load_balancer.exchange import AlbRequest
 
@@ -74,18 +74,24 @@ class _Refused(Exception):
 class AlbConnection(asyncio.Protocol):
     """A client's connection. `last_active_s` is by the loop's clock; `busy` while a request is being answered."""
 
-    def __init__(self, port: ListeningPort, client: tuple[str, int] | None = None) -> None:
+    def __init__(
+        self, port: ListeningPort, preface: Preface | None = None, peer: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
         self._port = port
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[AlbRequest, bool]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._refusal: int | None = None
-        self._prefaced = client is not None
-        self._client = client or ("127.0.0.1", 0)
+        self._prefaced = preface is not None
+        self._client = peer
+        self._one_way_s = 0.0
+        self._travelled = False
         self._held = b""
         self._tls: tuple[str, str, str] | None = None
         self.last_active_s = port.loop.time()
+        if preface is not None:
+            self._on_preface(preface)
         self.reset()
 
     @property
@@ -133,7 +139,7 @@ class AlbConnection(asyncio.Protocol):
                 self._held = data
                 return
             self._prefaced, self._held = True, b""
-            self._client = preface.source or self._client
+            self._on_preface(preface)
             data = data[preface.length :]
             if not data:
                 return
@@ -148,6 +154,10 @@ class AlbConnection(asyncio.Protocol):
             self._refuse(cause.status)
         except httptools.HttpParserError:
             self._refuse(400)
+
+    def _on_preface(self, preface: Preface) -> None:
+        self._client = preface.source or self._client
+        self._one_way_s = self._port.one_way_s(preface)
 
     def eof_received(self) -> bool:
         return False  # a client that ends its side has left, for AWS's load balancers too (460 in the access log)
@@ -220,7 +230,11 @@ class AlbConnection(asyncio.Protocol):
     async def _serve(self) -> None:
         while self._queue:
             request, keep_alive = self._queue.popleft()
+            if self._one_way_s:
+                await asyncio.sleep(self._arrival_s())
             made = await self._port.answer(request, self)
+            if self._one_way_s and made is not None:
+                await asyncio.sleep(self._one_way_s)
             if made is None or self._transport is None:
                 return  # the client has left, or nothing more comes on this connection
             answer, cookies = made
@@ -236,6 +250,12 @@ class AlbConnection(asyncio.Protocol):
         self._task = None
         if self._refusal is not None:
             self._send_refusal()
+
+    def _arrival_s(self) -> float:
+        """How long a request is on its way: the connection's first after a round trip for TCP, and one for TLS."""
+        first, self._travelled = not self._travelled, True
+        round_trips = (2 if self._tls is not None else 1) if first else 0
+        return self._one_way_s * (1 + 2 * round_trips)
 
     def abort(self) -> None:
         """Drop the connection with a reset."""

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from lab.core import proxy_protocol
 from lab.core.alb_response import Answer
-from lab.core.proxy_protocol import MalformedPreface
+from lab.core.proxy_protocol import MalformedPreface, Preface
 from lab.live.listening import bind_tcp
 from lab.live.load_balancer.connection import AlbConnection
 from lab.live.load_balancer.exchange import AlbRequest
 
 if TYPE_CHECKING:
     from lab.live.load_balancer.certificates import ServerContexts
+    from lab.live.load_balancer.travel import Travel
 
 HANDSHAKE_S = 10.0
 PREFACE_S = 10.0
@@ -43,6 +44,7 @@ class ListeningPort:
         self.idle_s = 60.0
         self.secure = secure
         self.contexts: ServerContexts | None = None
+        self.travel: Travel | None = None
         self._respond = respond
         self.serving = False
         self._socket: socket.socket | None = None
@@ -108,6 +110,10 @@ class ListeningPort:
         """What to answer, with the cookies to set; None if nothing is to be answered."""
         return await self._respond(self, request)
 
+    def one_way_s(self, preface: Preface) -> float:
+        """How long a client's bytes are on their way to here, in real seconds."""
+        return self.travel.one_way_s(preface) if self.travel is not None else 0.0
+
     def server_name(self, tls: ssl.SSLObject) -> str | None:
         """The name of the certificate that a TLS client was given."""
         return self.contexts.name_of(tls) if self.contexts is not None else None
@@ -142,7 +148,7 @@ class ListeningPort:
     async def _begin_tls(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         try:
             async with asyncio.timeout(PREFACE_S):
-                client = await self._read_preface(sock) or peer
+                preface = await self._read_preface(sock)
         except (OSError, TimeoutError, MalformedPreface):
             sock.close()
             return
@@ -157,10 +163,13 @@ class ListeningPort:
         assert self.contexts is not None
         with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):  # the client went away or speaks no TLS
             await self.loop.connect_accepted_socket(
-                lambda: AlbConnection(self, client), sock, ssl=self.contexts.context, ssl_handshake_timeout=HANDSHAKE_S
+                lambda: AlbConnection(self, preface, peer),
+                sock,
+                ssl=self.contexts.context,
+                ssl_handshake_timeout=HANDSHAKE_S,
             )
 
-    async def _read_preface(self, sock: socket.socket) -> tuple[str, int] | None:
+    async def _read_preface(self, sock: socket.socket) -> Preface:
         """Take the preface off the socket, and nothing that follows it."""
         held = b""
         while True:
@@ -173,7 +182,7 @@ class ListeningPort:
                 continue
             if preface.length:
                 sock.recv(preface.length - len(held))
-            return preface.source
+            return preface
 
     async def _peek(self, sock: socket.socket) -> bytes:
         while True:

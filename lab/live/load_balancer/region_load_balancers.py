@@ -21,6 +21,7 @@ from lab.core.alb_health import TargetHealth
 from lab.core.alb_hosts import KnownHosts, known_hosts
 from lab.core.alb_response import Answer, own_answer
 from lab.core.faults import FaultSet, RegionCondition
+from lab.core.geography import Geography
 from lab.core.load_balancer import LoadBalancer, LoadBalancerListener, LoadBalancers, Target, TargetGroup
 from lab.core.topology import Topology
 from lab.core.zone import Zones
@@ -33,6 +34,7 @@ from lab.live.load_balancer.exchange import AlbRequest, Trail
 from lab.live.load_balancer.health_checks import HealthChecks
 from lab.live.load_balancer.listening_port import Answered, ListeningPort
 from lab.live.load_balancer.targets import Invoker, Targets
+from lab.live.load_balancer.travel import Travel
 
 if TYPE_CHECKING:
     from lab.live.load_balancer.certificates import ServerContexts
@@ -56,7 +58,8 @@ def _to_stderr(message: str) -> None:
 class RegionLoadBalancers:
     """All load balancers of one region. `functions` is the region's Lambda.
 
-    `record(kind, detail)` hears of health flips, for the history.
+    `record(kind, detail)` hears of health flips, for the history. `geography` is needed where clients' bytes are to
+    take their time (`Topology.accelerator_latency`).
     """
 
     def __init__(
@@ -69,9 +72,13 @@ class RegionLoadBalancers:
         *,
         log: Callable[[str], None] = _to_stderr,
         record: Callable[[str, dict[str, Any]], None] | None = None,
+        geography: Geography | None = None,
     ) -> None:
         self.region = region
         self._topology, self._store, self._clock, self._log, self._record = topology, store, clock, log, record
+        self._travel = (
+            Travel(topology, region, geography, clock) if geography and topology.accelerator_latency else None
+        )
         self._rng = random.Random(f"{topology.seed}:load-balancers:{region}")
         self._targets = Targets(region, store, clock, functions)
         self._health = HealthChecks(region, store, clock, self._targets, self._target_changed)
@@ -179,7 +186,7 @@ class RegionLoadBalancers:
     def _bind(self, key: Key, site: _Site) -> None:
         port = ListeningPort(*key, site.listener.port, self._respond, secure=site.listener.protocol == "HTTPS")
         port.hang(self._condition == "hang")
-        port.idle_s = self._idle_s(site.balancer)
+        port.idle_s, port.travel = self._idle_s(site.balancer), self._travel
         try:
             if port.secure:
                 port.contexts = self._tls(key, site)
