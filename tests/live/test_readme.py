@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 from cli_lab import free_block
@@ -31,6 +32,33 @@ def test_the_readme_shows_commands() -> None:
     assert STARTING.command == "lab up --detach"
     assert len(EXAMPLES) >= 9
     assert all(example.shown for example in EXAMPLES)
+
+
+def test_every_block_of_the_readme_is_run_by_one_of_these_tests() -> None:
+    """What `make up` and `make test` do is what CI does with them; here, that they are what they are called."""
+    text = README.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert {language for language, _ in blocks} == {"", "console", "python"}
+    (targets,) = (content for language, content in blocks if not language)
+    for line in targets.splitlines():
+        command = line.partition("#")[0].split()
+        assert command[0] == "make"
+        done = subprocess.run(
+            [*command, "--dry-run"], cwd=README.parent, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("lab up" if command[1] == "up" else "pytest") in done.stdout
+
+
+def test_every_command_in_the_text_of_the_readme_exists(tmp_path: Path) -> None:
+    """`--help` behind a command has its name and its options checked, and nothing done."""
+    text = re.sub(r"^```.*?^```", "", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    commands = {" ".join(found.split()) for found in re.findall(r"`((?:\.venv/bin/)?lab [^`]+)`", text)}
+    assert len(commands) >= 10
+    for command in sorted(commands):
+        if not command.endswith("/lab"):
+            printed = run(f"{command.removeprefix('.venv/bin/')} --help", tmp_path, "127.10")
+            assert printed.startswith("Usage: lab "), command
 
 
 def test_the_commands_of_the_readme_print_what_it_shows(tmp_path: Path) -> None:
