@@ -368,7 +368,8 @@ class Control:
         status = await ask(self._clients[self._topology.resolver_part], f"/status/health-checks/{health_check_id}")
         if "error" in status:
             raise AwsError("ServiceUnavailable", f"the health checkers do not answer: {status['error']}", status=503)
-        return status
+        found: dict[str, Any] = status[health_check_id]
+        return found
 
     async def _target_health(self, arn: str) -> list[dict[str, Any]]:
         status = await ask(self._clients["edge"], f"/status/target-health?{urlencode({'arn': arn})}")

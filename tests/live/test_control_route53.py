@@ -197,7 +197,7 @@ def test_a_health_checks_status_is_what_the_probers_say(lab: ControlLab) -> None
     reason = "Failure: connection refused"
     checker = {"region": "us-east-1", "address": "127.45.0.1", "status": "unhealthy", "reason": reason}
     checker |= {"checked_ms": 1_700_000_000_000, "failure_reason": reason, "failed_ms": 1_700_000_000_000}
-    answer = json.dumps({"status": "unhealthy", "since_ms": 1, "checkers": [checker]}).encode()
+    answer = json.dumps({check_id: {"status": "unhealthy", "since_ms": 1, "checkers": [checker]}}).encode()
     lab.edge.answers[f"GET /status/health-checks/{check_id}"] = (200, answer)
     for ask in (client.get_health_check_status, client.get_health_check_last_failure_reason):
         (observation,) = ask(HealthCheckId=check_id)["HealthCheckObservations"]

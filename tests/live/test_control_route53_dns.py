@@ -173,6 +173,41 @@ def test_a_traffic_policy_is_answered_and_updated(lab: ControlLab, zone: str) ->
     assert asked(lab, name, subnet=subnets["IE"])[0] == "NXDOMAIN"
 
 
+def test_the_status_of_a_health_check_is_what_its_checkers_found(lab: ControlLab) -> None:
+    client = lab.client("route53")
+    with socket.socket() as listening, socket.socket() as closed:
+        for sock in (listening, closed):
+            sock.bind(("127.0.0.1", 0))
+        listening.listen()
+        ids = [
+            client.create_health_check(
+                CallerReference=f"seen {sock.getsockname()[1]}",
+                HealthCheckConfig={
+                    "Type": "TCP",
+                    "IPAddress": "127.0.0.1",
+                    "Port": sock.getsockname()[1],
+                    "RequestInterval": 10,
+                },
+            )["HealthCheck"]["Id"]
+            for sock in (listening, closed)
+        ]
+
+        def observations(call: Any, check: str) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = call(HealthCheckId=check)["HealthCheckObservations"]
+            return found
+
+        for check, word in zip(ids, ("Success", "Failure"), strict=True):
+            seen = eventually(
+                lambda check=check: observations(client.get_health_check_status, check), "a checker has looked"
+            )
+            assert all(one["StatusReport"]["Status"].startswith(word) for one in seen)
+        failed = observations(client.get_health_check_last_failure_reason, ids[1])
+        assert failed and all("refused" in one["StatusReport"]["Status"] for one in failed)
+        assert observations(client.get_health_check_last_failure_reason, ids[0]) == []
+        for check in ids:
+            client.delete_health_check(HealthCheckId=check)
+
+
 def test_a_routing_control_moves_the_answer(lab: ControlLab, zone: str) -> None:
     config, switch = lab.client("route53-recovery-control-config"), lab.client("route53-recovery-cluster")
     client = lab.client("route53")
