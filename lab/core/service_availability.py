@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 INTERVAL_MS = 30_000
 FAILURES_TO_UNAVAILABLE = 3
-REGIONAL_SERVICES = {"execute-api": "execute-api", "regional-api-domain": "execute-api", "s3-website": "s3"}
-"""The service behind each kind of endpoint name that is judged by its service; load balancers have targets."""
+REGIONAL_SERVICES = {"execute-api": "execute-api", "regional-api-domain": "execute-api", "s3-website": "s3-website"}
+"""The service behind each kind of endpoint name that is judged by its service; load balancers have targets. The data
+plane knows it by the Host SERVICE.REGION.amazonaws.com."""
 
 
 @dataclass

@@ -27,6 +27,7 @@ from lab.live.front.engine_calls import EngineCalls
 from lab.live.front.front import Front
 from lab.live.front.injected_fault import InjectedFaults
 from lab.live.front.other_regions import OtherRegions
+from lab.live.front.s3_website import Websites
 from lab.live.front.wake import Waker
 from lab.live.functions import CloudWatchLogs, RegionFunctions
 from lab.live.http_client import HttpClient, UnixAddress
@@ -97,6 +98,7 @@ class Edge:
         )
         faults = InjectedFaults(topology, code, store, clock)
         data_plane = DataPlane(topology, code, store, functions, faults, clock)
+        data_plane.websites = Websites(code, store, engine, faults)
         journal = Journal(Path(topology.state_dir) / "journal" / f"{code}.jsonl")
         waker = Waker(self._replicator, code)
         others = OtherRegions(topology, code, store)

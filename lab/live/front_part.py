@@ -27,6 +27,7 @@ from lab.live.front.engine_lambda import EngineDataPlane, EngineFunctions
 from lab.live.front.front import Front
 from lab.live.front.injected_fault import InjectedFaults
 from lab.live.front.other_regions import OtherRegions
+from lab.live.front.s3_website import Websites
 from lab.live.front.wake import Waker
 from lab.live.functions import CloudWatchLogs, RegionFunctions
 from lab.live.http_client import HttpClient
@@ -73,6 +74,8 @@ class FrontPart:
                 log=context.log,
             )
             data_plane = DataPlane(topology, region, store, functions, faults, clock)
+        data_plane.websites = Websites(region, store, self._engine, faults)
+        data_plane.websites = Websites(region, store, self._engine, faults)
         endpoint = AwsEndpoint(
             topology,
             region,

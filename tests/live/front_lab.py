@@ -27,6 +27,7 @@ from lab.core.function import Function, Functions, Permission
 from lab.core.rest_api import BasePathMapping, DomainName, Method, Resource, RestApi, RestApis, Stage
 from lab.core.table import GlobalTable, KeyAttribute, Replica, Tables
 from lab.core.topology import Topology, regional_addresses
+from lab.core.zone import Zones
 from lab.live.http_client import HttpClient, TcpAddress, UnixAddress
 from lab.live.http_server import HttpServer, Request, Response, json_response
 from lab.live.topology_file import write_topology
@@ -168,7 +169,7 @@ class FrontLab:
     # documents
 
     def publish(self, document: Any) -> None:
-        names = {FaultSet: "faults", Functions: "functions", RestApis: "apis", Tables: "tables"}
+        names = {FaultSet: "faults", Functions: "functions", RestApis: "apis", Tables: "tables", Zones: "zones"}
         name = names[type(document)]
         response = self.edge("PUT", f"/documents/{name}", orjson.dumps(codec.encode(document)))
         assert response.status == 200, response.body

@@ -58,6 +58,10 @@ def test_zone_transfers_are_refused(tmp_path: Path, tcp: bool) -> None:
     async def body(lab: Lab) -> None:
         assert await code(lab, question("lab.test", "AXFR"), tcp=tcp) == 5
         assert await code(lab, question("lab.test", "IXFR"), tcp=tcp) == 5
+        incremental = dnslib.DNSRecord.question("lab.test", "IXFR")
+        serial = dnslib.SOA("ns.lab.test", "host.lab.test", (1, 2, 3, 4, 5))
+        incremental.add_auth(dnslib.RR("lab.test", dnslib.QTYPE.SOA, rdata=serial))
+        assert await code(lab, incremental, tcp=tcp) == 5
 
     run(tmp_path, body)
 

@@ -14,6 +14,7 @@ from lab.core.route53.origin import Network
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 CLASS_IN, CLASS_ANY = 1, 255
 TYPE_OPT, TYPE_AXFR, TYPE_IXFR, TYPE_ANY, TYPE_RRSIG = 41, 252, 251, 255, 46
+_IXFR = TYPE_IXFR.to_bytes(2, "big")
 OPTION_CLIENT_SUBNET = 8
 UDP_PAYLOAD_DEFAULT = 512
 UDP_PAYLOAD_MAX = 1232
@@ -95,9 +96,12 @@ def parse_query(packet: bytes) -> Query | Unanswerable:
         if end + 4 > len(packet):
             raise _Malformed
         question = packet[12 : end + 4]
-        if answers or authorities:
-            raise _Malformed  # an ordinary query has neither; IXFR, which has, is not served either
-        edns = _additional(packet, end + 4, additionals)
+        offset = end + 4
+        if not answers and authorities == 1 and packet[end : end + 2] == _IXFR:
+            offset = _skip_record(packet, offset)  # the SOA that the other side has; IXFR is refused all the same
+        elif answers or authorities:
+            raise _Malformed  # an ordinary query has neither
+        edns = _additional(packet, offset, additionals)
     except _Malformed:
         return Unanswerable(query_id, opcode, FORMERR, desired, question)
     name = packet[12:end]
@@ -131,6 +135,14 @@ def _skip_name(packet: bytes, offset: int) -> int:
             break
         offset += 1 + length
     raise _Malformed
+
+
+def _skip_record(packet: bytes, offset: int) -> int:
+    """The offset behind a resource record."""
+    offset = _skip_name(packet, offset)
+    if offset + 10 > len(packet):
+        raise _Malformed
+    return offset + 10 + (packet[offset + 8] << 8 | packet[offset + 9])
 
 
 def _additional(packet: bytes, offset: int, count: int) -> Edns | None:

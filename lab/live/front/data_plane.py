@@ -45,6 +45,7 @@ from lab.live.clock import HANDLER_FLOOR_S, Clock, now_ms
 from lab.live.deadlines import Deadlines
 from lab.live.documents import DocumentStore
 from lab.live.front.injected_fault import InjectedFaults
+from lab.live.front.s3_website import Websites
 from lab.live.functions import Invocation
 from lab.live.functions.invoke_api import Invokes
 from lab.live.http_server import Handler, Request, Response
@@ -79,6 +80,7 @@ class DataPlane:
         self._deadlines = Deadlines()
         self._permissions: dict[tuple[str, str, str, str, str], bool] = {}
         self.load_balancing: LoadBalancing | None = None
+        self.websites: Websites | None = None
         store.watch(RestApis, self._take_apis)
         store.watch(Functions, self._take_functions)
         self._take_apis()
@@ -110,6 +112,10 @@ class DataPlane:
             if handler is not None:
                 return await handler(request)
         stage = self._apis.by_host(host, request.path)
+        if self.websites is not None and isinstance(stage, GatewayError):
+            bucket = self.websites.bucket_of(host)
+            if bucket is not None:
+                return await self.websites.answer(bucket, request)
         if request.path in HEALTH_PATHS and self._apis.has_domain(host):
             return Response(200, [("Content-Type", "text/plain")], b"Healthy Connection")
         return await self._with_faults(stage, request)
