@@ -188,6 +188,9 @@ def print_lab(lab: dict[str, Any], *, detach: bool) -> None:
     out.print("\nTry:")
     for line in lab["commands"].values():
         out.print(f"  {line}", soft_wrap=True, markup=False)
+    missing = [tool for tool in ("curl", "dig", "aws") if shutil.which(tool) is None]
+    if missing:
+        out.print(f"Not installed here: {', '.join(missing)}.")
     ending = f"`lab down` stops it (pid {lab['pid']})." if detach else "Press Ctrl-C to stop."
     out.print(f"\nReady in {lab['took_s']:.2f} s. {ending}")
 

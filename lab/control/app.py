@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 import orjson
 
@@ -21,7 +21,6 @@ from lab.control.apigateway.methods import MethodsPlane
 from lab.control.apigateway.records import ApiGatewayRecords
 from lab.control.apigateway.stages import StagesPlane
 from lab.control.apigateway.state import ApiGatewayState
-from lab.control.aws_error import AwsError
 from lab.control.containers import Containers
 from lab.control.dispatch import Dispatcher
 from lab.control.elbv2.balancers import BalancersPlane
@@ -38,6 +37,7 @@ from lab.control.globalaccelerator.state import AcceleratorRecords, AcceleratorS
 from lab.control.history_log import HistoryLog
 from lab.control.identity import IdentityPlane
 from lab.control.moto_services import MotoServices
+from lab.control.other_parts import OtherParts
 from lab.control.publisher import Publisher
 from lab.control.record_file import RecordFile
 from lab.control.route53.cidr_collections import CidrCollectionsPlane
@@ -56,7 +56,7 @@ from lab.control.route53.traffic_policies import TrafficPoliciesPlane
 from lab.control.route53.website_endpoints import website_names
 from lab.control.route53.zones import ZonesPlane
 from lab.control.service_model import service_model
-from lab.control.status import ask, lab_status
+from lab.control.status import lab_status
 from lab.control.tables import TableRecords, TablesPlane
 from lab.control.token_api import TokenApi, read_or_make_token
 from lab.core import codec
@@ -68,14 +68,13 @@ from lab.core.load_balancer import LoadBalancers
 from lab.core.topology import Topology
 from lab.data import geography
 from lab.live.clock import now_ms
-from lab.live.http_client import CallFailed, HttpClient
+from lab.live.http_client import HttpClient
 from lab.live.http_server import HttpServer, Request, Response, json_response
 from lab.live.part import PartContext
 from lab.live.part_address import part_address
 
 REQUEST_BYTES_MAX = 72 * 1024 * 1024
 """A function's package of 50 MB in base64 with what surrounds it."""
-OBJECT_TIMEOUT_S = 30.0
 
 
 class Control:
@@ -88,6 +87,7 @@ class Control:
         folder = state_dir / "control"
         clients = {name: HttpClient(part_address(topology, name)) for name in _asked(topology)}
         self._clients = clients
+        self._others = OtherParts(topology, clients)
         self.history = HistoryLog(folder / "history.jsonl", context.log)
         self._recovery = RecoveryState(
             RecordFile(folder / "recovery.json", RecoveryRecords), self._marks("health_checks")
@@ -101,7 +101,7 @@ class Control:
             state_dir / "functions",
             self._marks("functions"),
             lambda region, name, digest: self._endpoint.code_url(region, name, digest),
-            self._read_object,
+            lambda region, bucket, key: self._others.read_object(self._tables.engine(region), region, bucket, key),
         )
         self._load_balancers = LoadBalancerState(
             topology, RecordFile(folder / "elbv2.json", LoadBalancers), self._marks("load_balancers", "endpoints")
@@ -243,14 +243,14 @@ class Control:
 
         return (
             ZonesPlane(self._route53, in_sync),
-            HealthChecksPlane(self._route53, self._health_check_status),
+            HealthChecksPlane(self._route53, self._others.health_check_status),
             TrafficPoliciesPlane(self._route53),
             PolicyInstancesPlane(self._route53, self._endpoint_names, self._publisher.settle, in_sync),
             CidrCollectionsPlane(self._route53),
             DelegationSetsPlane(self._route53),
             DnsAnswerPlane(
                 self._route53,
-                lambda query: ask(self._clients[resolver], f"/resolve?{urlencode(query)}"),
+                self._others.resolve,
                 resolver_near("us-east-1", self._topology, geography()),
             ),
             GeoLocationsPlane(),
@@ -298,11 +298,13 @@ class Control:
                 "elasticloadbalancing": (
                     BalancersPlane(self._load_balancers),
                     ListenersPlane(self._load_balancers),
-                    TargetGroupsPlane(self._load_balancers, self._functions.find, self._target_health),
+                    TargetGroupsPlane(self._load_balancers, self._functions.find, self._others.target_health),
                 ),
                 "globalaccelerator": (
                     AcceleratorsPlane(self._accelerators),
-                    AcceleratorListenersPlane(self._accelerators, self._load_balancers.document, self._endpoint_health),
+                    AcceleratorListenersPlane(
+                        self._accelerators, self._load_balancers.document, self._others.endpoint_health
+                    ),
                 ),
             },
             raw={"dynamodb": self._tables.answer, "iam": self._moto.of("iam"), "sts": self._moto.of("sts")},
@@ -363,50 +365,6 @@ class Control:
             "apis": len(self._apis.document().apis),
             "global_tables": len(self._tables.document().global_tables),
         }
-
-    async def _health_check_status(self, health_check_id: str) -> dict[str, Any]:
-        status = await ask(self._clients[self._topology.resolver_part], f"/status/health-checks/{health_check_id}")
-        if "error" in status:
-            raise AwsError("ServiceUnavailable", f"the health checkers do not answer: {status['error']}", status=503)
-        found: dict[str, Any] = status[health_check_id]
-        return found
-
-    async def _target_health(self, arn: str) -> list[dict[str, Any]]:
-        status = await ask(self._clients["edge"], f"/status/target-health?{urlencode({'arn': arn})}")
-        if "error" in status:
-            raise AwsError("HealthUnavailable", f"the health of the targets cannot be told: {status['error']}", 500)
-        targets: list[dict[str, Any]] = status["targets"]
-        return targets
-
-    async def _endpoint_health(self) -> dict[str, str]:
-        status = await ask(self._clients["edge"], "/status/accelerators")
-        return {
-            endpoint["id"]: endpoint["health"]
-            for accelerator in status.get("accelerators", [])
-            for listener in accelerator["listeners"]
-            for group in listener["groups"]
-            for endpoint in group["endpoints"]
-        }
-
-    async def _read_object(self, region: str, bucket: str, key: str) -> bytes:
-        headers = [
-            (
-                "Authorization",
-                f"AWS4-HMAC-SHA256 Credential=lab/20260101/{region}/s3/aws4_request, SignedHeaders=host, Signature=0",
-            )
-        ]
-        try:
-            response = await self._tables.engine(region).call(
-                "GET", f"/{bucket}/{key}", headers, timeout_s=OBJECT_TIMEOUT_S, idempotent=True
-            )
-        except CallFailed as error:
-            raise AwsError("ServiceException", f"S3 of {region} does not answer: {error}", status=500) from error
-        if response.status != 200:
-            raise AwsError(
-                "InvalidParameterValueException",
-                f"Error occurred while GetObject. S3 Error Code: {response.status}. s3://{bucket}/{key}",
-            )
-        return response.body
 
 
 def _asked(topology: Topology) -> tuple[str, ...]:

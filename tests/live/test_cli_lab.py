@@ -137,7 +137,7 @@ def test_curl_tells_each_step_when_it_is_done_and_gives_up_in_time(lab: CliLab) 
     ("arguments", "message"),
     [
         (["http://api.lab.test:x/"], "Port could not be cast"),
-        (["https://api.lab.test/"], "expected an http:// URL"),
+        (["ftp://api.lab.test/"], "expected an http:// or https:// URL"),
         (["http://api.lab.test/a b"], "a URL has neither spaces nor letters beyond ASCII"),
         (["http://[::1/"], "Invalid IPv6 URL"),
         (["-X", "GE T", "http://api.lab.test/"], "'GE T' is not a method"),
@@ -181,6 +181,23 @@ def test_status_tells_regions_parts_and_replication(lab: CliLab) -> None:
     assert len(status["replication"]["pairs"]) == 2
     human = lab.run("status").out
     assert "us-west-2" in human and max(len(line) for line in human.splitlines()) <= 110
+
+
+def test_the_aws_api_tells_what_every_health_checker_sees(lab: CliLab, up: Any) -> None:
+    route53 = boto3.client(
+        "route53",
+        region_name="us-east-1",
+        endpoint_url=up["global_endpoint"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    try:
+        for region in up["regions"]:
+            status = route53.get_health_check_status(HealthCheckId=region["health_check_id"])
+            told = {found["StatusReport"]["Status"] for found in status["HealthCheckObservations"]}
+            assert told == {"Success: HTTP Status Code 200, OK"}
+    finally:
+        route53.close()
 
 
 def test_logs_of_a_function_that_lambdas_api_made_are_shown(lab: CliLab) -> None:
