@@ -1,14 +1,19 @@
-"""Draws requests over time as an SVG picture: a strip a client, coloured by the region that served, red for none."""
+"""Draws requests over time as an SVG picture: a strip a client, coloured by the region that served, red for none.
+
+A request is as wide as its client took until the next.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LEFT, STRIP, GAP, TOP = 1000, 210, 18, 8, 60
+WIDTH, LEFT, STRIP, GAP, TOP = 1000, 170, 18, 8, 80
 COLOURS = ("#4477aa", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 FAILED = "#d62728"
+TICK_S = 30
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Strip:
 
 
 def draw(title: str, strips: Sequence[Strip], regions: Sequence[str], moments: Sequence[tuple[float, str]]) -> str:
-    """The picture; `moments` are vertical lines, in lab seconds, with their names."""
+    """The picture; `moments` are vertical lines, in lab seconds since the first of them, with their names."""
     times = [mark.at_s for strip in strips for mark in strip.marks] + [at for at, _ in moments]
     low, high = min(times), max(times)
     scale = (WIDTH - LEFT - 20) / max(high - low, 1e-9)
@@ -47,20 +52,25 @@ def draw(title: str, strips: Sequence[Strip], regions: Sequence[str], moments: S
         parts.append(f'<text x="10" y="{y + 13}" font-size="12">{escape(strip.label)}</text>')
         ends = [mark.at_s for mark in strip.marks[1:]] + [high]
         for mark, end_s in zip(strip.marks, ends, strict=False):
-            width = max(1.0, min(x(end_s) - x(mark.at_s), 12.0))
+            width = max(1.0, x(end_s) - x(mark.at_s))
             colour = colours.get(mark.region or "", FAILED)
             parts.append(f'<rect x="{x(mark.at_s):.1f}" y="{y}" width="{width:.1f}" height="{STRIP}" fill="{colour}"/>')
     bottom = TOP + len(strips) * (STRIP + GAP)
-    for at_s, name in moments:
+    for n, (at_s, name) in enumerate(moments):
+        y = TOP - 12 - 14 * (n % 3)  # their names are above each other where the moments are close
         parts.append(
-            f'<line x1="{x(at_s):.1f}" x2="{x(at_s):.1f}" y1="{TOP - 12}" y2="{bottom}" stroke="black" '
-            f'stroke-dasharray="4 3"/><text x="{x(at_s) + 3:.1f}" y="{TOP - 15}" font-size="11">{escape(name)}</text>'
+            f'<line x1="{x(at_s):.1f}" x2="{x(at_s):.1f}" y1="{y}" y2="{bottom}" stroke="black" '
+            f'stroke-dasharray="4 3"/><text x="{x(at_s) + 3:.1f}" y="{y + 8}" font-size="11" stroke="white" '
+            f'stroke-width="3" paint-order="stroke">{escape(name)}</text>'
+        )
+    for second in range(math.ceil(low / TICK_S) * TICK_S, math.floor(high) + 1, TICK_S):
+        parts.append(
+            f'<line x1="{x(second):.1f}" x2="{x(second):.1f}" y1="{bottom}" y2="{bottom + 5}" stroke="black"/>'
+            f'<text x="{x(second):.1f}" y="{bottom + 17}" font-size="11" text-anchor="middle">{second} s</text>'
         )
     for n, (name, colour) in enumerate([*colours.items(), ("failed", FAILED)]):
         at = LEFT + n * 150
-        parts.append(f'<rect x="{at}" y="{bottom + 15}" width="14" height="14" fill="{colour}"/>')
-        parts.append(f'<text x="{at + 20}" y="{bottom + 27}" font-size="12">{escape(name)}</text>')
-    parts.append(
-        f'<text x="10" y="{bottom + 27}" font-size="11">{high - low:.0f} s of the lab&#8217;s time</text></svg>'
-    )
+        parts.append(f'<rect x="{at}" y="{bottom + 28}" width="14" height="14" fill="{colour}"/>')
+        parts.append(f'<text x="{at + 20}" y="{bottom + 40}" font-size="12">{escape(name)}</text>')
+    parts.append("</svg>")
     return "\n".join(parts) + "\n"

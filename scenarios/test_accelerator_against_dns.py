@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from accelerated_items import ANYCAST, DNS, HEALTH_CHECKS, Call, call, deploy, load, put, served_by
+from accelerated_items import (
+    ANYCAST,
+    DNS,
+    HEALTH_CHECKS,
+    Call,
+    accelerator_status,
+    call,
+    deploy,
+    load,
+    put,
+    served_by,
+)
 from accelerator_picture import Mark, Strip, draw
 from rich.console import Console
 from rich.table import Table
@@ -67,16 +78,23 @@ def test_the_static_addresses_recover_without_waiting_for_anyones_resolver(
 
     with load(lab, PLACES, (ANYCAST, DNS), "/get/one", EVERY_S) as calls:
         lab.eventually(lambda: all_served_by(calls, east), within_s=WITHIN_S)
-        fault_s = time.monotonic()
+        fault_s, fault_ms = time.monotonic(), time.time() * 1000
         lab.region(east).fail()
         lab.eventually(lambda: all_served_by(calls, west), within_s=WITHIN_S)
+        acted_s = (accelerator_acted_ms(lab) - fault_ms) / 1000 * lab.speed
         healed_s = time.monotonic()
         lab.region(east).heal()
         lab.eventually(lambda: all_served_by(calls, east), within_s=WITHIN_S)
         returned_s = time.monotonic()
 
     found = [recovery(calls, place, name, fault_s, healed_s, lab.speed) for place in PLACES for name in (ANYCAST, DNS)]
-    moments = [(0.0, f"{east} down"), ((healed_s - fault_s) * lab.speed, "healed")]
+    delay_s = lab.topology.accelerator_delay_ms / 1000
+    moments = [
+        (0.0, f"{east} down"),
+        (acted_s - delay_s, "health checks have noticed: DNS answers change"),
+        (acted_s, "the accelerator acts"),
+        ((healed_s - fault_s) * lab.speed, "healed"),
+    ]
     strips = [
         Strip(
             f"{place} by {'anycast' if name == ANYCAST else 'DNS'}",
@@ -96,12 +114,19 @@ def test_the_static_addresses_recover_without_waiting_for_anyones_resolver(
 
     detection_s = HEALTH_CHECKS["HealthCheckIntervalSeconds"] * HEALTH_CHECKS["UnhealthyThresholdCount"]
     margin_s = REAL_MARGIN_S * lab.speed
-    delay_s = lab.topology.accelerator_delay_ms / 1000
     for one in found:
         bound_s = detection_s + (delay_s if one.name == ANYCAST else ALIAS_TTL_S) + margin_s
         assert one.failed < one.sent
         assert one.recovered_s <= bound_s, one
     assert any(one.failed for one in found)
+
+
+def accelerator_acted_ms(lab: Lab) -> float:
+    """When the accelerator took an endpoint to be unhealthy, in real milliseconds since the epoch."""
+    (accelerator,) = accelerator_status(lab)["accelerators"]
+    endpoints = [e for group in accelerator["listeners"][0]["groups"] for e in group["endpoints"]]
+    (since_ms,) = {e["since_ms"] for e in endpoints if e["health"] == "UNHEALTHY"}
+    return float(since_ms)
 
 
 def show(found: list[Recovery], calls: list[Call], return_s: float, picture: Path) -> None:

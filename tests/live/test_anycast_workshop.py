@@ -1,0 +1,24 @@
+"""What the workshop on static addresses shows is true: its commands, on one lab, print what it prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli_lab import free_block
+from shown_examples import ROOT, assert_shown, examples, need, run
+
+DOCUMENT = ROOT / "docs" / "anycast.md"
+
+
+def test_the_commands_of_the_workshop_on_static_addresses_print_what_it_shows(tmp_path: Path) -> None:
+    need("aws")
+    *shown, last = examples(DOCUMENT)
+    assert shown[0].command.startswith("lab up") and last.command == "lab down"
+    block = free_block()
+    try:
+        for example in shown:
+            command = example.command.replace("lab up", f"lab up --block {block}")
+            command = command.replace("handlers/item", str(ROOT / "handlers" / "item"))
+            assert_shown(example, run(command, tmp_path, block, example.settings))
+    finally:
+        run(last.command, tmp_path, block)
