@@ -30,6 +30,7 @@ from lab.supervisor.instance import (
 
 SOCKET_PATH_MAX = 107
 """The longest path of a Unix socket, in bytes (unix(7))."""
+REACH_LIMIT_S = 2.0
 
 
 def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instance | None]:
@@ -122,7 +123,7 @@ def listening(topology: Topology) -> Iterator[tuple[str, int, str]]:
 
 def check_addresses(topology: Topology) -> None:
     """Bind every address once, to tell now who is in the way. Raises EnvironmentFailure (AddressInUse)."""
-    for address, port, protocol in listening(topology):
+    for number, (address, port, protocol) in enumerate(listening(topology)):
         kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
         with socket.socket(socket.AF_INET, kind) as sock:
             try:
@@ -133,6 +134,19 @@ def check_addresses(topology: Topology) -> None:
                     sock.listen(1)
             except OSError as error:
                 raise _explain(error, address, port, protocol) from error
+            if number == 0:
+                _check_reachable(address, port)
+
+
+def _check_reachable(address: str, port: int) -> None:
+    """An address that can be bound may still be out of reach, in a container without its loopback interface."""
+    try:
+        socket.create_connection((address, port), REACH_LIMIT_S).close()
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"this machine does not reach its own address {address} ({error.strerror or error}): is the loopback "
+            "interface up? `sudo ip link set lo up` brings it up"
+        ) from error
 
 
 def _explain(error: OSError, address: str, port: int, protocol: str) -> EnvironmentFailure:

@@ -28,7 +28,10 @@ class Project:
     @classmethod
     def find(cls, folder: Path | None = None) -> Project:
         """The project of a folder, or the one that the current folder is in."""
-        return cls(folder.resolve()) if folder is not None else cls(project_folder(Path.cwd()))
+        try:
+            return cls(folder.resolve()) if folder is not None else cls(project_folder(Path.cwd()))
+        except FileNotFoundError as error:
+            raise UserError("the current folder does not exist any more: change to another (`cd`)") from error
 
     @property
     def state_dir(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -179,3 +180,55 @@ def test_help_is_quick_and_names_every_command(tmp_path: Path) -> None:
     for command in ("up", "down", "status", "logs", "deploy", "curl", "dig", "fault", "heal", "drill", "init"):
         assert f"\n  {command} " in done.out
         assert lab(tmp_path, command, "--help").status == 0
+
+
+def in_namespace(folder: Path, setup: str, command: str) -> Done:
+    """A command in a network of its own, whose loopback interface is as `setup` leaves it."""
+    line = f"{setup}; exec {sys.executable} -m lab.cli {command}"
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--net", "/bin/sh", "-c", line],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "unshare" in done.stderr or "ip: not found" in done.stderr:
+        pytest.skip("this user may not make network namespaces")
+    assert "Traceback" not in done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None or shutil.which("ip") is None, reason="needs unshare and ip")
+@pytest.mark.parametrize(
+    ("setup", "message"),
+    [
+        (
+            "ip link set lo up; ip route del local 127.0.0.0/8 dev lo table local",
+            f"this machine has no address {BLOCK}.0.1: the lab wants a loopback range as Linux has it (127.0.0.0/8); "
+            "on macOS run it with Docker",
+        ),
+        (":", "is the loopback interface up? `sudo ip link set lo up` brings it up"),
+    ],
+    ids=["only 127.0.0.1, as on macOS", "down"],
+)
+def test_a_machine_without_the_loopback_range_is_told_what_to_do(tmp_path: Path, setup: str, message: str) -> None:
+    done = in_namespace(tmp_path, setup, f"up --block {BLOCK}")
+    assert (done.status, message in done.err) == (1, True), done.err
+    assert_nothing_started(tmp_path)
+    (tmp_path / "lab.toml").write_text(f'block = "{BLOCK}"\n')
+    assert message in in_namespace(tmp_path, setup, "doctor").out
+
+
+def test_a_current_folder_that_has_gone_is_told(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"rmdir {gone}; exec {sys.executable} -m lab.cli status"],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "the current folder does not exist any more" in done.stderr) == (2, True), done.stderr
