@@ -243,7 +243,7 @@ class Control:
 
         return (
             ZonesPlane(self._route53, in_sync),
-            HealthChecksPlane(self._route53, self._others.health_check_status),
+            HealthChecksPlane(self._route53, self._topology.region_codes, self._others.health_check_status),
             TrafficPoliciesPlane(self._route53),
             PolicyInstancesPlane(self._route53, self._endpoint_names, self._publisher.settle, in_sync),
             CidrCollectionsPlane(self._route53),

@@ -176,6 +176,7 @@ def test_health_checks_are_made_once_a_reference_and_updated_by_version(lab: Con
         ({"Type": "HTTP", "IPAddress": "127.0.0.1", "RequestInterval": 20}, "expected 10 or 30"),
         ({"Type": "HTTP_STR_MATCH", "IPAddress": "127.0.0.1"}, "SearchString must be specified"),
         ({"Type": "CALCULATED", "HealthThreshold": 1, "ChildHealthChecks": ["absent"]}, "does not exist"),
+        ({"Type": "CLOUDWATCH_METRIC", "AlarmIdentifier": {"Region": "eu-west-1", "Name": "a"}}, "only in us-east-1"),
         ({"Type": "GOPHER", "IPAddress": "127.0.0.1"}, "enum value set"),
         ({"Type": "HTTP", "IPAddress": "127.0.0.1", "FailureThreshold": 11}, "less than or equal to 10"),
     ],

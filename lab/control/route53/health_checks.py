@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,10 +30,10 @@ ReadStatus = Callable[[str], Awaitable[dict[str, Any]]]
 
 
 class HealthChecksPlane:
-    """Operations on health checks."""
+    """Operations on health checks. `regions` are those that have a CloudWatch."""
 
-    def __init__(self, state: Route53State, read_status: ReadStatus) -> None:
-        self._state, self._read_status = state, read_status
+    def __init__(self, state: Route53State, regions: Sequence[str], read_status: ReadStatus) -> None:
+        self._state, self._regions, self._read_status = state, regions, read_status
 
     def create_health_check(self, call: Call) -> dict[str, Any]:
         reference = call.parameters["CallerReference"]
@@ -54,6 +54,7 @@ class HealthChecksPlane:
         if len(records.health_checks) >= CHECKS_MAX:
             raise AwsError("TooManyHealthChecks", f"Limits Exceeded: MAX_HEALTH_CHECKS_BY_OWNER - {CHECKS_MAX}")
         self._check_children(made)
+        self._check_alarm(made)
         control = made.routing_control_arn
         if control is not None and control not in self._state.routing_controls():
             raise AwsError("InvalidInput", f"Routing control {control} does not exist.")
@@ -82,6 +83,7 @@ class HealthChecksPlane:
             version=check.version + 1,
         )
         self._check_children(updated)
+        self._check_alarm(updated)
         checks = tuple(updated if other is check else other for other in self._state.value.health_checks)
         self._state.replace_checks(checks)
         return {"HealthCheck": _health_check(updated)}
@@ -135,6 +137,13 @@ class HealthChecksPlane:
         if check.type not in PROBED:
             raise AwsError("InvalidInput", f"{operation} is not available for health checks of type {check.type}")
         return check
+
+    def _check_alarm(self, check: HealthCheck) -> None:
+        if check.alarm is not None and check.alarm.region not in self._regions:
+            known = ", ".join(self._regions)
+            raise AwsError(
+                "InvalidInput", f"The lab has no alarms in the region {check.alarm.region}, only in {known}."
+            )
 
     def _check_children(self, check: HealthCheck) -> None:
         known = {c.health_check_id: c for c in self._state.value.health_checks}
