@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lab.core.deployment import DeploymentPlan, FunctionPlan, HealthCheckPlan, TablePlan, feedback_plan
+from lab.core.deployment import DeploymentPlan, FunctionPlan, HealthCheckPlan, Route, TablePlan, feedback_plan
 from lab.core.replication_lag import ReplicationLag
 from lab.core.topology import DOMAIN, Place, RoundTrip, Topology, regional_addresses
 from lab.errors import UserError
@@ -195,7 +195,37 @@ def make_plan(settings: Settings) -> DeploymentPlan:
             raise UserError(f"function {function.name}: no folder {code}; make it, or correct `folder` in {FILE_NAME}")
         functions.append(replace(function, folder=str(code)))
     plan = DeploymentPlan(tuple(functions), settings.tables or (), settings.health_check, zone=settings.domain)
-    return plan if plan.health_check else replace(plan, health_check=_found_health_check(plan))
+    if not plan.routes:
+        raise UserError(
+            f"no function in {settings.folder / FILE_NAME} has a route, and API Gateway has no API without one: "
+            'give one `routes`, such as ["GET /health"]'
+        )
+    return (
+        _checked_health(plan, settings) if plan.health_check else replace(plan, health_check=_found_health_check(plan))
+    )
+
+
+def _checked_health(plan: DeploymentPlan, settings: Settings) -> DeploymentPlan:
+    """The plan, if something answers its health check. Raises UserError."""
+    assert plan.health_check is not None
+    if not any(_answers(route, plan.health_check.path) for route, _ in plan.routes):
+        raise UserError(
+            f"{settings.folder / FILE_NAME}: `health_check.path`: no function has a route GET "
+            f"{plan.health_check.path}: it has to be one of the API's routes"
+        )
+    return plan
+
+
+def _answers(route: Route, path: str) -> bool:
+    """Whether a route answers GET of a path."""
+    if route.method not in ("GET", "ANY"):
+        return False
+    parts, wanted = route.path.split("/"), path.partition("?")[0].split("/")
+    if parts[-1].endswith("+}"):
+        parts, wanted = parts[:-1], wanted[: len(parts) - 1] if len(wanted) >= len(parts) else []
+    return len(parts) == len(wanted) and all(
+        part == found or part.startswith("{") for part, found in zip(parts, wanted, strict=True)
+    )
 
 
 def _shipped_plan(settings: Settings, folder: Path) -> DeploymentPlan:
@@ -208,7 +238,8 @@ def _shipped_plan(settings: Settings, folder: Path) -> DeploymentPlan:
             f"name them in {settings.folder / FILE_NAME}, for example\n\n{example}\n"
         )
     plan = feedback_plan(str(code), settings.domain)
-    return replace(plan, tables=settings.tables or plan.tables, health_check=settings.health_check or plan.health_check)
+    plan = replace(plan, tables=settings.tables or plan.tables, health_check=settings.health_check or plan.health_check)
+    return _checked_health(plan, settings)
 
 
 def _found_health_check(plan: DeploymentPlan) -> HealthCheckPlan | None:

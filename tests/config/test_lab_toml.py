@@ -298,3 +298,30 @@ e = 2
         ("l", 1, "e"): 15,
     }
     assert line_of(lines, ("l", 1, "absent", 3)) == 14
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("functions = []", "no function in {file} has a route, and API Gateway has no API without one"),
+        ('[[functions]]\nname = "a"', "no function in {file} has a route"),
+        (
+            '[health_check]\npath = "/ready"\n[[functions]]\nname = "a"\nroutes = ["POST /ready", "GET /ready/{id}"]',
+            "{file}: `health_check.path`: no function has a route GET /ready: it has to be one of the API's routes",
+        ),
+    ],
+)
+def test_what_cannot_be_deployed_is_told_before_anything_starts(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "handlers" / "a").mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        make_plan(settings(tmp_path, text))
+    assert str(caught.value).startswith(message.format(file=tmp_path / "lab.toml"))
+
+
+@pytest.mark.parametrize("route", ["GET /a/b", "ANY /a/b", "GET /a/{id}", "GET /{proxy+}", "GET /a/{proxy+}"])
+def test_a_health_check_may_call_whatever_has_a_route(tmp_path: Path, route: str) -> None:
+    (tmp_path / "handlers" / "a").mkdir(parents=True)
+    plan = make_plan(
+        settings(tmp_path, f'[health_check]\npath = "/a/b"\n[[functions]]\nname = "a"\nroutes = ["{route}"]')
+    )
+    assert plan.health_check is not None and plan.health_check.path == "/a/b"
