@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import functions_direct
 import orjson
+from bare_ministack import bare_ministack
 from figures import Figure, print_figures
-from http_path import wait_for_port
 
 from lab.core import codec
 from lab.core.function import Functions, Permission
@@ -109,34 +105,8 @@ async def through_balancer(block: str, seconds: float) -> tuple[dict[str, Any], 
 @contextmanager
 def ministack(port: int, folder: Path) -> Iterator[str]:
     """MiniStack alone with the same handler behind its own load balancer; gives the path to call it by."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "BIND_HOST": "127.0.0.1",
-        "IOT_MTLS_ENABLED": "0",
-        "GATEWAY_PORT": str(port),
-        "MINISTACK_REGION": REGION,
-        "TMPDIR": str(folder),
-        "STATE_DIR": str(folder / "state"),
-        "HOME": str(folder),
-    }
-    command = [sys.executable, "-m", "ministack"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_port(port)
-        access = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
-        elb, functions = (
-            boto3.client(name, endpoint_url=f"http://127.0.0.1:{port}", **access) for name in ("elbv2", "lambda")
-        )
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("app.py", HANDLER)
-        arn = functions.create_function(
-            FunctionName="silent",
-            Runtime="python3.11",
-            Role="arn:aws:iam::000000000000:role/x",
-            Handler="app.handler",
-            Code={"ZipFile": packed.getvalue()},
-        )["FunctionArn"]
+    with bare_ministack(port, folder) as peer:
+        elb, arn = peer.client("elbv2"), peer.create_function("silent", HANDLER)
         made = elb.create_target_group(Name="silent", TargetType="lambda")
         group = made["TargetGroups"][0]["TargetGroupArn"]
         elb.register_targets(TargetGroupArn=group, Targets=[{"Id": arn}])
@@ -148,9 +118,6 @@ def ministack(port: int, folder: Path) -> Iterator[str]:
             DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
         )
         yield "/_alb/silent/"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def main() -> int:

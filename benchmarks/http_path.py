@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import functions_direct
+from bare_ministack import BareMiniStack, bare_ministack
 from figures import Figure, print_figures
 
 from lab.core.function import DEFAULT_MAX_ENVIRONMENTS
@@ -81,65 +77,20 @@ def lab(block: str, folder: Path) -> Iterator[str]:
 @contextmanager
 def ministack(port: int, folder: Path) -> Iterator[dict[str, str]]:
     """MiniStack alone with the same handlers; gives the path of each one's REST API."""
-    endpoint = f"http://127.0.0.1:{port}"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "BIND_HOST": "127.0.0.1",
-        "IOT_MTLS_ENABLED": "0",
-        "GATEWAY_PORT": str(port),
-        "MINISTACK_REGION": REGION,
-        "TMPDIR": str(folder),
-        "STATE_DIR": str(folder / "state"),
-        "HOME": str(folder),
-    }
-    command = [sys.executable, "-m", "ministack"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        access = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
-        clients = {n: boto3.client(n, endpoint_url=endpoint, **access) for n in ("lambda", "apigateway", "dynamodb")}
-        wait_for_port(port)
-        clients["dynamodb"].create_table(
+    with bare_ministack(port, folder) as peer:
+        peer.client("dynamodb").create_table(
             TableName="things",
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        yield {name: rest_path(clients, name, endpoint) for name in HANDLERS}
-    finally:
-        process.terminate()
-        process.wait(10)
+        yield {name: rest_path(peer, name) for name in HANDLERS}
 
 
-def wait_for_port(port: int) -> None:
-    """Until something accepts connections there, at most 20 s."""
-    import socket
-
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-def rest_path(clients: dict[str, Any], name: str, endpoint: str) -> str:
+def rest_path(peer: BareMiniStack, name: str) -> str:
     """Deploy one handler behind a REST API of MiniStack; the path to call it by."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("app.py", HANDLERS[name])
-    arn = clients["lambda"].create_function(
-        FunctionName=name,
-        Runtime="python3.11",
-        Role="arn:aws:iam::000000000000:role/x",
-        Handler="app.handler",
-        Code={"ZipFile": packed.getvalue()},
-        Timeout=10,
-        Environment={"Variables": {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": REGION}},
-    )["FunctionArn"]
-    gateway = clients["apigateway"]
+    arn = peer.create_function(name, HANDLERS[name])
+    gateway = peer.client("apigateway")
     api = gateway.create_rest_api(name=name)["id"]
     root = gateway.get_resources(restApiId=api)["items"][0]["id"]
     resource = gateway.create_resource(restApiId=api, parentId=root, pathPart=name)["id"]

@@ -83,6 +83,13 @@ class RequestTooLarge(InvokeError):
         )
 
 
+def check_request_size(size_bytes: int, invocation_type: str) -> None:
+    """Raises RequestTooLarge for an event that Lambda would not take."""
+    limit_bytes = MAX_ASYNCHRONOUS_REQUEST_BYTES if invocation_type == "Event" else MAX_REQUEST_BYTES
+    if size_bytes > limit_bytes:
+        raise RequestTooLarge(size_bytes, invocation_type, limit_bytes)
+
+
 class InvalidRequestContent(InvokeError):
     """The event is not JSON, or the client context is not base64 of a JSON object."""
 

@@ -138,16 +138,19 @@ class DataPlane:
     def _ids(self) -> RequestIds:
         return request_ids(now_ms(), self._rng)
 
-    async def _answer(self, stage: StageMatch | GatewayError, request: Request, ids: RequestIds) -> Response | None:
+    def _way(self, stage: StageMatch | GatewayError, request: Request) -> RouteMatch | GatewayError:
+        """Where a request goes, if the function behind it may be invoked from there."""
         if isinstance(stage, GatewayError):
-            return error_response(stage, ids)
+            return stage
         if sum(len(name) + len(value) for name, value in request.headers) > MAX_HEADER_BYTES:
-            return error_response(HEADERS_TOO_LARGE, ids)
+            return HEADERS_TOO_LARGE
         match = route(stage, request.method)
+        return match if isinstance(match, GatewayError) or self._permitted(match) else INVOCATION_REFUSED
+
+    async def _answer(self, stage: StageMatch | GatewayError, request: Request, ids: RequestIds) -> Response | None:
+        match = self._way(stage, request)
         if isinstance(match, GatewayError):
             return error_response(match, ids)
-        if not self._permitted(match):
-            return error_response(INVOCATION_REFUSED, ids)
         peer = request.peer or ("127.0.0.1", 0)
         api_request = ApiRequest(
             request.method,

@@ -14,22 +14,18 @@ import orjson
 
 from lab.core.api_gateway_error import (
     BAD_INTEGRATION_ANSWER,
-    HEADERS_TOO_LARGE,
     INTEGRATION_TIMEOUT,
-    INVOCATION_REFUSED,
     GatewayError,
 )
-from lab.core.api_gateway_event import MAX_HEADER_BYTES, RequestIds
-from lab.core.api_gateway_route import RouteMatch, StageMatch, route
+from lab.core.api_gateway_event import RequestIds
+from lab.core.api_gateway_route import RouteMatch, StageMatch
 from lab.core.faults import RegionCondition
 from lab.core.lambda_errors import (
-    MAX_ASYNCHRONOUS_REQUEST_BYTES,
-    MAX_REQUEST_BYTES,
     FunctionNotFound,
     InvokeError,
-    RequestTooLarge,
     ServiceUnavailable,
     TooManyRequests,
+    check_request_size,
 )
 from lab.core.topology import ACCOUNT_ID
 from lab.live.front.data_plane import DataPlane, error_response
@@ -80,9 +76,7 @@ class EngineFunctions:
         """Invoke a function by its name. Raises InvokeError, as `RegionFunctions.invoke` does."""
         if self._condition == "down":
             raise ServiceUnavailable("The region is down.")
-        limit = MAX_ASYNCHRONOUS_REQUEST_BYTES if invocation_type == "Event" else MAX_REQUEST_BYTES
-        if len(payload) > limit:
-            raise RequestTooLarge(len(payload), invocation_type, limit)
+        check_request_size(len(payload), invocation_type)
         headers: Headers = [
             ("Authorization", signed_for(self._region, "lambda")),
             ("Content-Type", "application/json"),
@@ -114,15 +108,9 @@ class EngineDataPlane(DataPlane):
         self._engine = engine
 
     async def _answer(self, stage: StageMatch | GatewayError, request: Request, ids: RequestIds) -> Response | None:
-        if isinstance(stage, GatewayError):
-            return error_response(stage, ids)
-        if sum(len(name) + len(value) for name, value in request.headers) > MAX_HEADER_BYTES:
-            return error_response(HEADERS_TOO_LARGE, ids)
-        match = route(stage, request.method)
+        match = self._way(stage, request)
         if isinstance(match, GatewayError):
             return error_response(match, ids)
-        if not self._permitted(match):
-            return error_response(INVOCATION_REFUSED, ids)
         answered: list[Response] = []
 
         async def call() -> Response | None:

@@ -21,12 +21,10 @@ from lab.core.faults import RegionCondition
 from lab.core.function import DEFAULT_MAX_ENVIRONMENTS, Function, Functions
 from lab.core.lambda_concurrency import ACCOUNT_CONCURRENCY, throttle_reason
 from lab.core.lambda_errors import (
-    MAX_ASYNCHRONOUS_REQUEST_BYTES,
-    MAX_REQUEST_BYTES,
     FunctionNotFound,
-    RequestTooLarge,
     ServiceUnavailable,
     TooManyRequests,
+    check_request_size,
 )
 from lab.core.lambda_function_name import LATEST, function_arn
 from lab.core.lambda_log import TAIL_BYTES, LogLine, LogRing, tail
@@ -201,9 +199,7 @@ class RegionFunctions:
         deployed = self._deployed.get(name)
         if deployed is None or (qualifier is not None and qualifier != LATEST):
             raise FunctionNotFound(function_arn(self._region, name, qualifier))
-        limit = MAX_ASYNCHRONOUS_REQUEST_BYTES if invocation_type == "Event" else MAX_REQUEST_BYTES
-        if len(payload) > limit:
-            raise RequestTooLarge(len(payload), invocation_type, limit)
+        check_request_size(len(payload), invocation_type)
         event = Event(
             payload or b"{}",
             function_arn(self._region, name, qualifier),
