@@ -65,6 +65,8 @@ class GlobalTables:
         self._groups = Groups(tables or Tables())
         self._legacy = LegacyGlobalTables(self._groups, self._engines, self._regions, now_ms, enabled=legacy)
         self._changing = asyncio.Lock()
+        self._unfinished: set[tuple[str, str]] = set()
+        """Region and name of replicas' tables that were begun, and whose engine did not say how that went."""
 
     @property
     def tables(self) -> Tables:
@@ -214,7 +216,8 @@ class GlobalTables:
         group = global_table_of(self.tables, name, region)
         if group is not None:
             self._refuse_legacy(group)
-        if await self._engines.describe(target, name) is not None:
+        exists = await self._engines.describe(target, name) is not None
+        if exists and (target, name) not in self._unfinished:
             raise invalid(
                 f"Failed to create a the new replica of table with name: '{name}' because one or more replicas "
                 f"already existed as tables: {target}"
@@ -225,7 +228,8 @@ class GlobalTables:
             await self._engines.call(region, "UpdateTable", {"TableName": name, "StreamSpecification": stream})
         elif stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
             raise invalid("Table must have a stream of new and old images to have replicas")
-        await self._engines.call(target, "CreateTable", creation_of(table, stream))
+        if not exists:
+            await self._create_table(target, name, creation_of(table, stream))
         ttl = (await self._engines.call(region, "DescribeTimeToLive", {"TableName": name}))["TimeToLiveDescription"]
         if ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING"):
             setting = {"Enabled": True, "AttributeName": ttl["AttributeName"]}
@@ -237,6 +241,20 @@ class GlobalTables:
             group = GlobalTable(name, key_of(table), (Replica(region, "ACTIVE", now_ms),))
         replica = Replica(target, "CREATING", now_ms, seeded_from=region, progress_percent=0)
         self._groups.record(replace(group, replicas=(*group.replicas, replica)))
+        self._unfinished.discard((target, name))
+
+    async def _create_table(self, target: str, name: str, creation: Body) -> None:
+        """Make a replica's table. A caller who got no answer asks again, and the first attempt may have gone well."""
+        begun_before = (target, name) in self._unfinished
+        self._unfinished.add((target, name))
+        try:
+            await self._engines.call(target, "CreateTable", creation)
+        except EngineRefused as refused:
+            if begun_before and str(refused.body.get("__type", "")).endswith("ResourceInUseException"):
+                return
+            if refused.status < 500:
+                self._unfinished.discard((target, name))
+            raise
 
     async def _override(self, target: str, name: str, wanted: Body) -> None:
         """Settings that a replica may have for itself."""

@@ -26,7 +26,8 @@ from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Request, Response
 from lab.live.part_address import part_address
 
-ENGINE_TIMEOUT_S = 15.0
+ENGINE_TIMEOUT_S = 45.0
+"""LocalStack's first table starts two more processes: seconds, on a busy machine tens of them."""
 
 
 @dataclass(frozen=True)
