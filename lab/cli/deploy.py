@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from lab.cli.preparing import read_handlers_option, write_plan
-from lab.cli.project import Project
+from lab.cli.project import Project, RunningLab
 from lab.cli.starting import StartFailed, end_deployment, events, start_deployment
-from lab.config.settings import load_settings, make_plan
+from lab.config.settings import FILE_NAME, Settings, handlers_folder, load_settings, make_plan, override
+from lab.errors import UserError
 
 
 @click.command(short_help="deploy the handlers again")
@@ -26,6 +27,10 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
     began = time.monotonic()
     lab = project.running()
     settings = load_settings(project.folder)
+    if lab.topology.parts:
+        settings = override(settings, handlers=handlers)
+        make_plan(settings)  # refuses here what the container would refuse
+        return _deploy_in_containers(lab, settings, began, as_json)
     folder = handlers or read_handlers_option(project.state_dir)
     if folder is not None:
         settings = replace(settings, handlers=folder)
@@ -54,9 +59,31 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
     finally:
         process.stdout.close()
         end_deployment(process)
+    _print_result(result, began, as_json)
+    return 0
+
+
+def _deploy_in_containers(lab: RunningLab, settings: Settings, began: float, as_json: bool) -> int:
+    from lab.compose.host import ComposeLab
+    from lab.compose.redeploy import redeploy
+    from lab.report import Progress
+
+    if not isinstance(lab, ComposeLab):
+        raise UserError("handlers are carried into the containers from the host: call `lab deploy` there")
+
+    file = settings.folder / FILE_NAME
+    result: dict[str, Any] = {}
+    with Progress(shown=not as_json, began_s=began) as progress:
+        for event in redeploy(lab.project, handlers_folder(settings), file if file.is_file() else None):
+            progress.show(event)
+            result = event
+    _print_result(result, began, as_json)
+    return 0
+
+
+def _print_result(result: dict[str, Any], began: float, as_json: bool) -> None:
     took_s = round(time.monotonic() - began, 2)
     if as_json:
         print(json.dumps({**result, "took_s": took_s}, indent=2))
     else:
         print(f"Deployed in {took_s:.2f} s.")
-    return 0

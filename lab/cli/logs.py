@@ -13,7 +13,7 @@ from lab.cli.output import reader_gone
 from lab.cli.project import Project, RunningLab
 from lab.cli.sockets import ask_part
 from lab.config.settings import suggestion
-from lab.errors import LabNotRunning, UserError
+from lab.errors import LabError, LabNotRunning, UserError
 from lab.supervisor.instance import running_instance
 
 POLL_S = 0.3
@@ -29,8 +29,10 @@ POLL_S = 0.3
 def logs(project: Project, part: str | None, lines: int, follow: bool, region: str | None, as_json: bool) -> int:
     """Show the newest log lines of PART (control, edge, engine-us-east-1, ...) or of a function by its name.
 
-    Without PART: of all parts. The logs of parts stay when the lab has ended.
+    Without PART: of all parts. The logs of parts stay when the lab has ended. In containers a part is a service.
     """
+    if running_instance(project.state_dir) is None and _show_containers(project, part, lines, follow, region, as_json):
+        return 0
     files = {path.stem: path for path in sorted((project.state_dir / "logs").glob("*.log"))}
     if not files:
         raise LabNotRunning(f"no lab has run in {project.folder}: start one with `lab up`")
@@ -49,6 +51,27 @@ def logs(project: Project, part: str | None, lines: int, follow: bool, region: s
         regions = (region,)
     _show_function(lab, part, regions, lines, follow=follow, as_json=as_json)
     return 0
+
+
+def _show_containers(
+    project: Project, part: str | None, lines: int, follow: bool, region: str | None, as_json: bool
+) -> bool:
+    """Show the logs of the lab in containers; False if there is none."""
+    from lab.compose.attach import find_containers
+
+    found = find_containers(project.folder)
+    if found is None:
+        return False
+    from lab.cli.container_logs import chosen_lines
+
+    try:
+        lab = project.running()
+    except LabError:  # not deployed yet, or control has ended: the containers' logs may say why
+        lab = None
+    shown, labelled = chosen_lines(found, lab, part, lines, follow=follow, region=region)
+    for source, text in shown:
+        _print(source, text, labelled=labelled, as_json=as_json)
+    return True
 
 
 def _functions(lab: RunningLab) -> dict[str, tuple[str, ...]]:

@@ -10,6 +10,21 @@ from lab.errors import EnvironmentFailure
 
 if TYPE_CHECKING:
     from lab.cli.project import RunningLab
+    from lab.compose.host import ComposeProject
+
+
+def find_containers(folder: Path) -> ComposeProject | None:
+    """The containers that were started from a folder, whatever state they are in; None if there are none."""
+    if "LAB_IN_CONTAINER" in os.environ or not (folder / "docker-compose.yml").is_file():
+        return None
+    from lab.compose.host import find_project
+
+    try:
+        return find_project(folder)
+    except EnvironmentFailure:
+        if (folder / ".lab" / "compose").is_dir():
+            raise
+        return None
 
 
 def find_lab(folder: Path) -> RunningLab | None:

@@ -1,60 +1,115 @@
 """The container that deploys the handlers, proves that it worked, and deploys again when their files change.
 
-`docker compose watch` copies what is edited on the host into its folder; `lab deploy` on the host asks for the same.
-It is healthy once a request has gone through every region and an item has been replicated each way.
+`docker compose watch` copies what is edited on the host into its folder; `lab deploy` on the host puts a folder
+`incoming` beside its socket and waits for the answer (`lab.compose.redeploy`). It is healthy once a request has gone
+through every region and an item has been replicated each way.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.compose.layout import RUN_DIR
+from lab.compose.layout import HANDLERS_DIR, RUN_DIR
 from lab.config.settings import load_settings, make_plan
 from lab.core import codec
 from lab.core.deployment import DeploymentPlan
 from lab.core.topology import Topology
 from lab.errors import LabError
 
-FOLDER = Path("/lab")
+FOLDER = Path(HANDLERS_DIR).parent
 READY = Path(RUN_DIR) / "deployed"
+INCOMING = Path(RUN_DIR) / "incoming"
+ANSWERS = Path(RUN_DIR) / "answers"
+"""One JSON event a line; the first names the request."""
 WAIT_S = 180.0
 POLL_S = 0.25
 WATCH_S = 1.0
-RETRY_S = 2.0
+RETRY_MIN_S, RETRY_MAX_S = 2.0, 30.0
+
+Say = Callable[[dict[str, Any]], None]
 
 
 def run_deployment(topology: Topology) -> int:
     """Deploy, then watch the handlers until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     READY.unlink(missing_ok=True)
-    seen: object = None
+    deployed: object = None
+    said, retry_s = "", 0.0
     while True:
-        now = _stamp()
-        if now != seen:
-            seen = now if _deploy(topology, again=seen is not None) else None
-        time.sleep(WATCH_S if seen is not None else RETRY_S)
+        answer = _take_incoming()
+        files = _stamp()
+        if answer is not None or files != deployed:
+            problem = _deploy(topology, answer or _say)
+            if problem is None:
+                deployed, said, retry_s = files, "", 0.0
+            else:
+                if problem != said:  # tried again and again: said once
+                    print(f"deployment: {problem}", file=sys.stderr, flush=True)
+                said, retry_s = problem, min(max(2 * retry_s, RETRY_MIN_S), RETRY_MAX_S)
+        _wait_for_change(files, retry_s if said else None)
 
 
-def _deploy(topology: Topology, *, again: bool) -> bool:
+def _wait_for_change(files: object, limit_s: float | None) -> None:
+    """Until a file is another, `lab deploy` asks, or the time to try again has come."""
+    deadline = None if limit_s is None else time.monotonic() + limit_s
+    while deadline is None or time.monotonic() < deadline:
+        time.sleep(WATCH_S)
+        if _stamp() != files or (INCOMING / "request").exists():
+            return
+
+
+def _take_incoming() -> Say | None:
+    """What `lab deploy` brought takes the place of what was here; where its answer goes, None without a request."""
+    request = INCOMING / "request"
+    if not request.exists():
+        return None
+    name = request.read_text()
+    handlers = Path(HANDLERS_DIR)
+    for old in handlers.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    for new in (INCOMING / "handlers").iterdir():
+        shutil.move(new, handlers / new.name)
+    settings = INCOMING / "lab.toml"
+    if settings.exists():
+        shutil.move(settings, FOLDER / "lab.toml")
+    else:
+        (FOLDER / "lab.toml").unlink(missing_ok=True)
+    shutil.rmtree(INCOMING)
+    ANSWERS.write_text(json.dumps({"event": "request", "request": name}) + "\n")
+
+    def answer(event: dict[str, Any]) -> None:
+        with ANSWERS.open("a") as file:
+            file.write(json.dumps(event) + "\n")
+        _say(event)
+
+    return answer
+
+
+def _deploy(topology: Topology, say: Say) -> str | None:
+    """Deploy everything; what went wrong, None if all is well."""
+    again = READY.exists()
     try:
-        plan = make_plan(load_settings(FOLDER))
+        plan = make_plan(replace(load_settings(FOLDER), handlers=Path(HANDLERS_DIR)))
         _publish(topology, plan)
         from lab.deploy.run import Deployment
 
         _await_engines(topology)
-        deployment = Deployment(topology, plan, _say if not again else _quiet)
-        result = deployment.run()
+        result = Deployment(topology, plan, say, again=again).run()
     except LabError as error:
-        print(f"deployment: {error}", file=sys.stderr, flush=True)
-        return False
+        say({"event": "failed", "message": str(error), "status": error.exit_status})
+        return str(error)
     READY.write_text(json.dumps(result))
+    say({"event": "deployed", **result})
     print("deployment: everything is deployed and answers", flush=True)
-    return True
+    return None
 
 
 def _publish(topology: Topology, plan: DeploymentPlan) -> None:
@@ -89,19 +144,13 @@ def _await_engines(topology: Topology) -> None:
 
 
 def _stamp() -> object:
-    """Changes whenever a handler's file does."""
-    root = FOLDER / "handlers"
+    """Changes whenever a handler's file or the settings do."""
+    files = [FOLDER / "lab.toml", *Path(HANDLERS_DIR).rglob("*")]
     return sorted(
-        (str(path), path.stat().st_mtime_ns)
-        for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        (str(path), path.stat().st_mtime_ns) for path in files if path.is_file() and "__pycache__" not in path.parts
     )
 
 
 def _say(event: dict[str, Any]) -> None:
     if event.get("event") == "step":
         print(f"deployment: {event['step']:<11} {event['detail']}", flush=True)
-
-
-def _quiet(event: dict[str, Any]) -> None:
-    del event

@@ -149,6 +149,10 @@ def attach_project(project: ComposeProject, folder: Path) -> ComposeLab:
     for name in ("token", "plan.json"):
         (state / name).write_bytes(_read(control, f"{STATE_DIR}/{name}"))
     (state / "token").chmod(0o600)
+    authority = read_file(control, f"{STATE_DIR}/certificates/ca.pem")
+    if authority is not None:  # made with the first HTTPS listener
+        (state / "certificates").mkdir(exist_ok=True)
+        (state / "certificates" / "ca.pem").write_bytes(authority)
     (state / "project").write_text(project.name)
     (state / "topology.json").write_text(json.dumps(codec.encode(topology), indent=1))
     instance = Instance(0, str(state), "", topology.block, topology.region_codes, topology.speed, _started_ms(control))
@@ -174,13 +178,21 @@ def _topology(containers: dict[str, Any]) -> Topology:
 
 
 def _read(container: Any, path: str) -> bytes:
-    try:
-        stream, _ = container.get_archive(path)
-    except docker_sdk().errors.NotFound:
+    data = read_file(container, path)
+    if data is None:
         raise UserError(
             "the lab in containers has not been deployed yet: wait for `docker compose up --wait`, "
             "or see `docker compose logs deployment`"
-        ) from None
+        )
+    return data
+
+
+def read_file(container: Any, path: str) -> bytes | None:
+    """A file of a container; None if there is none."""
+    try:
+        stream, _ = container.get_archive(path)
+    except docker_sdk().errors.NotFound:
+        return None
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
         file = archive.extractfile(archive.getmembers()[0])
         assert file is not None
