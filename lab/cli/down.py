@@ -18,8 +18,11 @@ from lab.supervisor.instance import clear_remains, lock_state, read_instance, ru
 def down(project: Project, quiet: bool, as_json: bool) -> int:
     """Stop the lab of this folder: its processes, ports and temporary files go; its logs stay."""
     began = time.monotonic()
-    if quiet and read_instance(project.state_dir) is None:
-        return 0
+    if read_instance(project.state_dir) is None:
+        from lab.cli.containers import down_containers
+
+        if down_containers(project, quiet=quiet, as_json=as_json) or quiet:
+            return 0
     instance = running_instance(project.state_dir)
     dead = None
     if instance is not None:

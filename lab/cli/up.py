@@ -23,6 +23,9 @@ from lab.config.settings import load_settings, make_plan, override
 @click.option("--speed", type=float, metavar="N", help="make every wait N times as short (1 is AWS's pace)")
 @click.option("--block", metavar="127.N", help="the first two numbers of the lab's addresses (127.10)")
 @click.option("--detach", is_flag=True, help="return when the lab is ready; `lab down` stops it")
+@click.option("--containers", is_flag=True, help="regions in containers (docs/compose.md), always detached")
+@click.option("--engine", type=click.Choice(["localstack", "ministack"]), help="what runs regions in containers")
+@click.option("--three", is_flag=True, help="a third region in containers, eu-central-1")
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")
 @click.pass_obj
 def up(
@@ -32,9 +35,18 @@ def up(
     speed: float | None,
     block: str | None,
     detach: bool,
+    containers: bool,
+    engine: str | None,
+    three: bool,
     as_json: bool,
 ) -> int:
     """Start the lab, deploy the handlers, prove that all works, and show where everything is."""
+    if containers:
+        _refuse({"--regions": regions, "--handlers": handlers, "--block": block}, "is not for containers")
+        from lab.cli.containers import up_in_containers
+
+        return up_in_containers(project, engine=engine, speed=speed, three=three, as_json=as_json)
+    _refuse({"--engine": engine, "--three": three or None}, "goes with --containers")
     settings = load_settings(project.folder)
     settings = override(settings, regions=regions, block=block, speed=speed, handlers=handlers)
     gate = SignalGate()
@@ -77,6 +89,13 @@ def up(
         ignore_signals()
         if lab is not None and not left:
             lab.stop()
+
+
+def _refuse(options: dict[str, object], why: str) -> None:
+    """Refuse the first of these options that was given."""
+    for name, value in options.items():
+        if value is not None:
+            raise click.UsageError(f"{name} {why}")
 
 
 def _say_stopping(as_json: bool) -> None:
