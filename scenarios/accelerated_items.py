@@ -37,6 +37,8 @@ HEALTH_CHECKS = {
     "UnhealthyThresholdCount": 2,
 }
 TIMEOUT_S = 2.0
+LOCALSTACK_EVERY_S, LOCALSTACK_TIMEOUT_S = 1.0, 6.0
+"""LocalStack takes tens of milliseconds of a processor for a request: more would only measure that."""
 
 
 @dataclass
@@ -93,7 +95,7 @@ def accelerator_client(lab: Lab) -> Any:
     """Global Accelerator's API is in us-west-2, whatever regions the endpoints are in."""
     import boto3
 
-    address = f"http://{lab.topology.global_address}:{lab.topology.aws_port}"
+    address = lab.topology.url(lab.topology.global_address, lab.topology.aws_port)
     return boto3.client(
         "globalaccelerator",
         region_name="us-west-2",
@@ -109,7 +111,7 @@ def deploy(lab: Lab) -> Items:
     table = TablePlan("items", (KeyAttribute("id", "S"),))
     deploy_table(lab.region(codes[0]).client("dynamodb"), table, codes)
     role = deploy_role(lab.client("iam"))
-    package = make_package(HANDLER, Path(lab.topology.state_dir) / "cache")
+    package = make_package(HANDLER, Path(lab.running.instance.state_dir) / "cache")
     balancers = {code: _deploy_region(lab, code, package, role) for code in codes}
     ga = accelerator_client(lab)
     for known in ga.list_accelerators()["Accelerators"]:
@@ -226,7 +228,9 @@ def call(lab: Lab, place: str, name: str, path: str = "/health", address: str | 
             if not found.addresses:
                 return done(None, 0, f"no address: {found.rcode}")
             address = found.addresses[0]
-        with socket.create_connection((address, lab.topology.http_port), timeout=TIMEOUT_S) as sock:
+        with socket.create_connection(
+            lab.topology.reachable(address, lab.topology.http_port), timeout=timeout_s(lab)
+        ) as sock:
             source = (lab.topology.place(place).client_address, sock.getsockname()[1])
             request = f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
             sock.sendall(proxy_protocol.format_v1(source, (address, 80)) + request)
@@ -240,9 +244,20 @@ def call(lab: Lab, place: str, name: str, path: str = "/health", address: str | 
     return done(headers.get("x-region"), int(head.split(" ")[1]))
 
 
+def every_s(lab: Lab, wanted_s: float) -> float:
+    """How long a client waits from one request to the next, as the regions can bear it."""
+    return max(wanted_s, LOCALSTACK_EVERY_S) if lab.topology.engine == "localstack" else wanted_s
+
+
+def timeout_s(lab: Lab) -> float:
+    """How long a client waits for an answer."""
+    return LOCALSTACK_TIMEOUT_S if lab.topology.engine == "localstack" else TIMEOUT_S
+
+
 @contextmanager
-def load(lab: Lab, places: tuple[str, ...], names: tuple[str, ...], path: str, every_s: float) -> Iterator[list[Call]]:
+def load(lab: Lab, places: tuple[str, ...], names: tuple[str, ...], path: str, wanted_s: float) -> Iterator[list[Call]]:
     """Steady requests from each place to each name, until the block ends; what came of them, in order of their end."""
+    interval_s = every_s(lab, wanted_s)
     calls: list[Call] = []
     stop = threading.Event()
 
@@ -250,7 +265,7 @@ def load(lab: Lab, places: tuple[str, ...], names: tuple[str, ...], path: str, e
         while not stop.is_set():
             began = time.monotonic()
             calls.append(call(lab, place, name, path))
-            stop.wait(max(0.0, every_s - (time.monotonic() - began)))
+            stop.wait(max(0.0, interval_s - (time.monotonic() - began)))
 
     threads = [threading.Thread(target=run, args=(place, name)) for place in places for name in names]
     for thread in threads:
@@ -275,9 +290,9 @@ def served_by(calls: list[Call], place: str, name: str, region: str, count: int 
 
 def accelerator_status(lab: Lab) -> dict[str, Any]:
     """What `lab accelerator status --json` prints."""
-    from lab.cli.sockets import ask_part
+    from lab.cli.sockets import ask_accelerators
 
-    return dict(ask_part(lab.topology, "edge", "/status/accelerators"))
+    return dict(ask_accelerators(lab.running, ""))
 
 
 def put(lab: Lab, region: str, item_id: str, value: str) -> None:

@@ -52,7 +52,7 @@ def test_a_region_is_dialled_down_and_back_without_a_failed_request(lab: Lab, it
         lab.eventually(served_by(calls, "dublin", ANYCAST, west))
         items.dial(east, 100.0)
         lab.eventually(served_by(calls, "dublin", ANYCAST, east))
-    assert len(calls) > 20
+    assert len(calls) >= 15
     assert failed(calls) == []
     assert {one.region for one in calls if one.place == "tokyo"} == {west}
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import click
 
 from lab.cli.project import Project
-from lab.cli.sockets import ask_part
+from lab.cli.sockets import ask_accelerators
 
 
 @click.group(short_help="what the accelerators do")
@@ -28,7 +28,7 @@ def status(project: Project, place: str | None, as_json: bool) -> int:
     """Show each accelerator's listeners, endpoint groups and endpoints."""
     lab = project.running()
     query = f"?{urlencode({'place': lab.place(place).name})}" if place is not None else ""
-    found = ask_part(lab.topology, "edge", f"/status/accelerators{query}")
+    found = ask_accelerators(lab, query)
     if as_json:
         from lab.report import print_json
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from lab.cli.project import RunningLab
-from lab.cli.sockets import ask_part
+from lab.cli.sockets import ask_accelerators
 from lab.core import proxy_protocol
 from lab.core.topology import Place
 from lab.errors import LabUnreachable, UserError
@@ -46,7 +46,7 @@ def _choice(lab: RunningLab, client: tuple[str, int], called: tuple[str, int]) -
     """Where a connection from a client goes: the choice depends on its addresses, so it is this connection's own."""
     query = urlencode({"client": f"{client[0]}:{client[1]}", "called": f"{called[0]}:{called[1]}"})
     try:
-        return dict(ask_part(lab.topology, "edge", f"/status/accelerators/choice?{query}"))
+        return dict(ask_accelerators(lab, f"/choice?{query}"))
     except LabUnreachable:
         return None
 

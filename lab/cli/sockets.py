@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.core.topology import Topology
 from lab.errors import LabUnreachable
+
+if TYPE_CHECKING:
+    from lab.cli.project import RunningLab
 
 ANSWER_LIMIT_S = 2.0
 
@@ -22,6 +25,13 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self._limit_s)
         self.sock.connect(self._path)
+
+
+def ask_accelerators(lab: RunningLab, query: str) -> Any:
+    """What `GET /status/accelerators` and what follows of `query` answers. Raises LabError."""
+    if lab.topology.parts:  # in containers the parts are asked through control
+        return lab.call("GET", f"/api/accelerators{query}")
+    return ask_part(lab.topology, "edge", f"/status/accelerators{query}")
 
 
 def ask_part(topology: Topology, part: str, target: str, *, limit_s: float = ANSWER_LIMIT_S) -> Any:

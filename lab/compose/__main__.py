@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.compose.layout import RUN_DIR, topology_of
+from lab.compose.layout import RUN_DIR, own_network, topology_of
+from lab.compose.own_addresses import become_user, take_network
 from lab.core.topology import Topology
 from lab.errors import LabError, UserError
 
@@ -29,6 +30,11 @@ def main(arguments: Sequence[str]) -> int:
         )
         if region and region not in topology.region_codes:
             raise UserError(f"{name}: this lab has no region {region!r}, it has {', '.join(topology.region_codes)}")
+        if os.geteuid() == 0:
+            network = own_network(topology, name, region)
+            if network is not None:
+                take_network(network, 24)
+            become_user()
         return _run(name, region, topology)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr, flush=True)

@@ -6,6 +6,8 @@ docker-compose.yml says the same in its own words; tests/compose compares the tw
     BACKBONE.0.3    the replicator
     BACKBONE.0.53   the resolver
     BACKBONE.n.1    the front of region n, counted from 1
+    BACKBONE.n.10   load balancers of region n, counted from 10: addresses that its front's container has beside its own
+    BACKBONE.100.2  static addresses of accelerators, counted from 2: the resolver's container has them
     BACKBONE.k.10   the client in place k, whose subnet is BACKBONE.k.0/24
 """
 
@@ -24,6 +26,7 @@ CLIENTS = {"dublin": 101, "virginia": 102, "tokyo": 103}
 """The places that have a container, with the third number of their addresses."""
 BACKBONE = "10.77"
 STATE_DIR = "/lab/state"
+HANDLERS_DIR = "/lab/handlers"
 RUN_DIR = "/run/lab"
 PART_PORT = 7000
 RELAY_PORT = PART_PORT + 1
@@ -82,6 +85,13 @@ def topology_of(environment: Mapping[str, str], *, third: bool = False, own_engi
         dns_host=f"{block}.0.53",
         listen_host="0.0.0.0",
     )
+
+
+def own_network(topology: Topology, part: str, region: str) -> str | None:
+    """The /24 whose addresses are a container's beside its own: a front's load balancers, the accelerators."""
+    if part == "front":
+        return topology.region(region).address.rpartition(".")[0] + ".0"
+    return f"{topology.block}.100.0" if part == "resolver" else None
 
 
 def _at_container(place: Place, block: str) -> Place:

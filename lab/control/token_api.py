@@ -101,6 +101,9 @@ class TokenApi:
                 return await self._pass_on(self._resolver, "edge", f"/resolve?{request.query}")
             case "GET", ["api", "health-checks", *rest]:
                 return await self._pass_on(self._resolver, "edge", "/".join(["/status/health-checks", *rest]))
+            case "GET", ["api", "accelerators", *rest]:
+                target = "/".join(["/status/accelerators", *rest])
+                return await self._pass_on(self._resolver, "edge", f"{target}?{request.query}")
             case "GET", ["api", ("conflicts" | "lost") as what]:
                 return await self._pass_on(self._replicator, "replicator", f"/{what}?{request.query}")
             case "GET", ["api", "diff"]:

@@ -187,15 +187,13 @@ class Topology:
 
     def region_at(self, address: str) -> str | None:
         """The region that an address of the lab is in: its front's, or a load balancer's beside it."""
-        if self.parts:
-            return next((region.code for region in self.regions if region.address == address), None)
         network = address.rpartition(".")[0]
         return next((region.code for region in self.regions if region.address.rpartition(".")[0] == network), None)
 
     def traffic_at(self, address: str) -> Literal["load balancer", "accelerator"] | None:
         """What takes connections at an address with the PROXY protocol, if it is a load balancer's or accelerator's."""
         network, _, last = address.rpartition(".")
-        if self.parts or not last.isdecimal():
+        if not last.isdecimal():
             return None
         if network == f"{self.block}.100" and int(last) >= 2:
             return "accelerator"

@@ -33,6 +33,7 @@ from lab.live.functions import CloudWatchLogs, RegionFunctions
 from lab.live.http_client import HttpClient, UnixAddress
 from lab.live.http_server import Request, Response, json_response
 from lab.live.journal import Journal
+from lab.live.load_balancer.local import LocalLoadBalancers
 from lab.live.load_balancer.targets import Invoker
 from lab.live.part import PartContext, run_part
 from lab.live.probes import Probers
@@ -69,7 +70,8 @@ class Edge:
         self._regions = {code: self._compose(code) for code in topology.region_codes}
         functions: dict[str, Invoker] = {code: region.functions for code, region in self._regions.items()}
         self._services = ServiceWatch(topology, context.clock)
-        self._traffic = Traffic(topology, store, context.clock, functions, self._control, context.log)
+        balancers = LocalLoadBalancers(topology, store, context.clock, functions, self._control, context.log)
+        self._traffic = Traffic(topology, store, context.clock, balancers, context.log)
         self._dns = DnsServer(
             topology,
             store,

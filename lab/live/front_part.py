@@ -1,7 +1,8 @@
 """One region's front as a part of its own, for regions in containers; all fronts of one machine are in `lab.live.edge`.
 
 `python -m lab.live.front_part TOPOLOGY_PATH REGION`. On MiniStack the front runs the region's functions itself, as the
-edge does; on LocalStack they are the engine's. Load balancers and accelerators are not here yet.
+edge does; on LocalStack they are the engine's. The region's load balancers are here, the accelerators in
+`lab.live.resolver_part`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from lab.live.functions import CloudWatchLogs, RegionFunctions
 from lab.live.http_client import HttpClient
 from lab.live.http_server import Request, Response, json_response
 from lab.live.journal import Journal
+from lab.live.load_balancer.local import LocalLoadBalancers
 from lab.live.part import PartContext, run_part
 from lab.live.part_address import part_address
 
@@ -88,6 +90,7 @@ class FrontPart:
             faults=faults,
         )
         self._front = Front(topology, region, store, endpoint=endpoint, data_plane=data_plane, functions=functions)
+        self._balancers = LocalLoadBalancers(topology, store, clock, {region: functions}, self._control, context.log)
         own = topology.part_address(topology.front_part(region))
         assert own is not None
         relayed = PartAddress(f"engine-{region}", own.host, own.port + RELAY_PORT_OFFSET)
@@ -98,6 +101,7 @@ class FrontPart:
         if self._own is not None:
             await self._own.start()
         await self._front.start()
+        await self._balancers.start()
         await self._relay.start()
         gc.collect()
         gc.freeze()
@@ -105,6 +109,7 @@ class FrontPart:
     async def close(self) -> None:
         """Close all ports and end all environments."""
         await self._relay.close()
+        await self._balancers.close()
         await self._front.close()
         if self._own is not None:
             await self._own.close()
@@ -119,6 +124,13 @@ class FrontPart:
         match request.path.strip("/").split("/"):
             case ["status"]:
                 return _json(200, self._status())
+            case ["status", "load-balancers"]:
+                return _json(200, {"verdicts": self._balancers.verdicts()})
+            case ["status", "target-health"]:
+                targets = self._balancers.target_health(query.get("arn", ""))
+                if targets is None:
+                    return _json(404, {"error": f"no target group {query.get('arn', '')!r}"})
+                return _json(200, {"targets": targets})
             case ["journal", region, *rest] if region == self._region:
                 return self._read_journal(request, query, rest)
             case ["logs", region, function] if region == self._region:
@@ -129,7 +141,8 @@ class FrontPart:
     def _status(self) -> dict[str, Any]:
         functions = None if self._own is None else codec.encode(self._own.status())
         journal = {"last": self._journal.last}
-        return {"regions": {self._region: {"front": self._front.status(), "functions": functions, "journal": journal}}}
+        told = {"front": self._front.status(), "functions": functions, "journal": journal}
+        return {"regions": {self._region: {**told, **self._balancers.status(self._region)}}}
 
     def _read_journal(self, request: Request, query: dict[str, str], rest: Sequence[str]) -> Response:
         trim = list(rest) == ["trim"] and request.method == "POST"

@@ -1,4 +1,4 @@
-"""The resolver as a part of its own, for regions in containers: the DNS server and the health checkers.
+"""The resolver as a part of its own, for regions in containers: DNS server, health checkers and accelerators.
 
 `python -m lab.live.resolver_part TOPOLOGY_PATH`. On one machine they are in the edge (`lab.live.edge`).
 """
@@ -13,9 +13,11 @@ import orjson
 
 from lab.live.dns import DnsServer
 from lab.live.http_server import Request, Response, json_response
+from lab.live.load_balancer.remote import RemoteLoadBalancers
 from lab.live.part import PartContext, run_part
 from lab.live.probes import Probers
 from lab.live.service_watch import ServiceWatch
+from lab.live.traffic import Traffic
 
 
 class ResolverPart:
@@ -25,23 +27,28 @@ class ResolverPart:
         topology, store = context.topology, context.store
         self._probers = Probers(topology, store, context.clock)
         self._services = ServiceWatch(topology, context.clock)
+        balancers = RemoteLoadBalancers(topology, store)
+        self._traffic = Traffic(topology, store, context.clock, balancers, context.log)
         self._dns = DnsServer(
             topology,
             store,
             self._probers.is_healthy,
             watch_health=self._probers.watch,
-            endpoint_health=self._services.is_available,
+            endpoint_health=lambda e: self._services.is_available(e) and self._traffic.is_healthy(e),
         )
 
     async def start(self) -> None:
-        """Open the DNS server's ports and begin to probe. Raises EnvironmentFailure."""
+        """Open the DNS server's and the accelerators' ports and begin to probe. Raises EnvironmentFailure."""
         await self._dns.start()
         self._services.watch(self._dns.refresh)
+        await self._traffic.start()
+        self._traffic.watch_targets(self._dns.refresh)
         await self._probers.start()
 
     async def close(self) -> None:
         """Stop probing and answering."""
         await self._probers.close()
+        await self._traffic.close()
         await self._services.close()
         await self._dns.close()
 
@@ -62,6 +69,8 @@ class ResolverPart:
                     return _json(200, self._dns.explain(dict(parse_qsl(request.query))))
                 except ValueError as error:
                     return _json(400, {"error": str(error)})
+            case ["status", "accelerators", *_]:
+                return self._traffic.answer(request, dict(parse_qsl(request.query)))
             case _:
                 return None
 

@@ -98,6 +98,7 @@ class SharedPool:
 
     def __init__(self, key: str, function: Function, settings: EnvironmentSettings) -> None:
         self._key, self._users, self._log_group = key, 0, function.log_group
+        self._handling: set[asyncio.Future[Outcome]] = set()
         self.pool = EnvironmentPool(function, settings, rng=random.Random(key), on_log=self._on_log)
 
     @classmethod
@@ -111,15 +112,19 @@ class SharedPool:
         return shared
 
     async def leave(self) -> None:
-        """An executor has ended; with the last one the environments end."""
+        """An executor has ended; with the last one the environments end, once the events that they have are handled."""
         self._users -= 1
         if self._users == 0:
             del self._all[self._key]
+            if self._handling:
+                await asyncio.wait(self._handling)
             await self.pool.close()
 
     def begin(self, event: Event) -> None:
         """Handle an event; its newest lines go with the outcome, for callers that ask for them."""
         event.tail = deque(maxlen=LOG_LINES_MAX)
+        self._handling.add(event.future)
+        event.future.add_done_callback(self._handling.discard)
         self.pool.invoke(event)
 
     def _on_log(self, stream: str, time_ms: int, lines: Iterable[str]) -> None:
@@ -155,14 +160,17 @@ class LabExecutor(RuntimeExecutor):  # type: ignore[misc]
     def __init__(self, id: str, function_version: FunctionVersion) -> None:
         super().__init__(id=id, function_version=function_version)
         self._shared: SharedPool | None = None
+        self._late: asyncio.Task[None] | None = None
         self._logs = ""
 
     def start(self, env_vars: dict[str, Any]) -> None:
         """Start the environment's process; LocalStack's variables are not handed on, the lab makes its own."""
-        version = self.function_version
-        key = f"{version.qualified_arn}/{version.config.internal_revision}"
-        joining = SharedPool.join(key, function_of(version), environments.settings)
+        joining = SharedPool.join(self._pool_key(), function_of(self.function_version), environments.settings)
         self._shared = asyncio.run_coroutine_threadsafe(joining, environments.loop).result()
+
+    def _pool_key(self) -> str:
+        version = self.function_version
+        return f"{version.qualified_arn}/{version.config.internal_revision}"
 
     def stop(self) -> None:
         """Leave the pool."""
@@ -194,10 +202,21 @@ class LabExecutor(RuntimeExecutor):  # type: ignore[misc]
             request_id=payload["invoke-id"],
         )
         event.future.add_done_callback(lambda future: _settle(future, done))
-        if self._shared is None:
-            event.fail(InvokeError("The execution environment was stopped."))
-        else:
+        if self._shared is not None:
             self._shared.begin(event)
+        else:
+            self._late = asyncio.get_running_loop().create_task(self._begin_late(event))
+
+    async def _begin_late(self, event: Event) -> None:
+        """LocalStack stopped this executor after it had chosen it for the event, as when a function is updated."""
+        try:
+            shared = await SharedPool.join(self._pool_key(), function_of(self.function_version), environments.settings)
+        except OSError as error:  # the version's code is gone: the function was deleted
+            event.fail(InvokeError(f"The execution environment was stopped: {error}"))
+            return
+        shared.begin(event)
+        await asyncio.wait([event.future])
+        await shared.leave()
 
     def get_address(self) -> str:
         return "127.0.0.1"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import signal
 from typing import Any
 
 from localstack.runtime import hooks  # type: ignore[import-not-found]
@@ -35,7 +37,8 @@ class IdleExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator]
 def install_lab() -> None:
-    """Have DynamoDB's changes kept for the replicator."""
+    """Have DynamoDB's changes kept for the replicator. SIGUSR1 writes every thread's stack into the container's log."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     from lab.localstack_plugin.dynamodb import install
 
     install()

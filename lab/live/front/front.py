@@ -106,9 +106,9 @@ class Front:
             server.set_silent(condition == "hang")
 
     async def _listen(self) -> None:
-        address = self._topology.bind_address(self._region.address)
-        await self._aws.listen_tcp(address, self._topology.aws_port)
-        await self._http.listen_tcp(address, self._topology.http_port)
+        await self._aws.listen_tcp(self._topology.bind_address(self._region.address), self._topology.aws_port)
+        # Load balancers have the same port at addresses of their own: this one may not bind all of a container's.
+        await self._http.listen_tcp(self._region.address, self._topology.http_port)
 
     def _is_up(self) -> bool:
         return self._condition != "down"
