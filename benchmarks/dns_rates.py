@@ -1,13 +1,15 @@
 """Queries per second, server CPU per query and latency of the lab's DNS server beside PowerDNS and Knot.
 
 Needs Debian's `dnsperf` and `dnsutils`; peers that are not installed are left out. Server and generator have a core
-each. The lab answers from 10,000 records with 200 health checks that probe, and for comparison from 10 with one;
-latencies are medians of several runs.
+each. The lab answers from 10,000 records with 200 health checks that probe, and for comparison from 10 with one. The
+servers take turns, case by case and round by round, those that wait on the generator's core (a lab at rest goes on
+probing); figures are medians of the rounds.
 Run: `python benchmarks/dns_rates.py [SECONDS]`; exit status 1 if a bound was missed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,22 +18,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dns_peers
 from dns_world import ZONE
 from figures import Figure, print_figures
 
-BLOCK = "127.43"
+BLOCK, SMALL_BLOCK = "127.43", "127.44"
+LAB, SMALL, POWERDNS, KNOT = "lab", "lab with 10 records", "PowerDNS ifportup", "Knot geoip"
 SERVER_CORE, GENERATOR_CORE = "0", "1"
 SUBNET_DUBLIN = "8:000118" + "00" + "c61201"
 
 
-LATENCY_RUNS, COMPARISONS = 5, 5
+RATE_ROUNDS, LATENCY_ROUNDS = 3, 5
 RATE_RATIO_MIN, CPU_RATIO_MAX, P99_MS_MAX, MEMORY_MB_MAX = 1.3, 2.0, 0.3, 150.0
 SIZE_RATIO_MAX = 1.1
 """The CPU time of a query with 10,000 records and 200 checks over that with 10 and one; more than this is no noise."""
+REST_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -50,15 +55,27 @@ ONCE = Case("10,000 names, once each", "".join(f"n{n}.{ZONE} A\n" for n in range
 POLICIES = (WEIGHTED, FAILOVER, GEOLOCATION)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Measured:
-    """One case at one server. Latencies in milliseconds at 2,000 queries a second; None where they make no sense."""
+    """One case at one server, by rounds. Latencies in milliseconds at 2,000 queries a second."""
 
-    rate: float
-    cpu_us: float
-    lost: float
-    p50_ms: float | None = None
-    p99_ms: float | None = None
+    rates: list[float] = field(default_factory=list)
+    cpus_us: list[float] = field(default_factory=list)
+    lost: list[float] = field(default_factory=list)
+    p50s_ms: list[float] = field(default_factory=list)
+    p99s_ms: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    @property
+    def cpu_us(self) -> float:
+        return statistics.median(self.cpus_us)
+
+    @property
+    def p99_ms(self) -> float:
+        return statistics.median(self.p99s_ms)
 
 
 def cpu_s(pid: int) -> float:
@@ -86,12 +103,7 @@ def rate(address: str, pid: int, case: Case, folder: Path, seconds: float) -> tu
 
 
 def latency(address: str, case: Case, folder: Path, seconds: float) -> tuple[float, float]:
-    """p50 and p99 in milliseconds at 2,000 queries a second, each the median of several runs."""
-    runs = [one_latency(address, case, folder, seconds) for _ in range(LATENCY_RUNS)]
-    return statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs)
-
-
-def one_latency(address: str, case: Case, folder: Path, seconds: float) -> tuple[float, float]:
+    """p50 and p99 in milliseconds at 2,000 queries a second."""
     out = dnsperf(address, case, folder, seconds, "-Q", "2000", "-v")
     times = sorted(float(line.split()[-1]) * 1000 for line in out.splitlines() if line.startswith("> "))
     return statistics.median(times), times[int(len(times) * 0.99)]
@@ -110,21 +122,61 @@ def start(command: list[str], address: str, folder: Path) -> subprocess.Popen[by
     return process
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    process.wait(10)
+class Server:
+    """One server that runs from now on, out of the way while others are measured."""
 
+    def __init__(self, name: str, command: list[str], address: str, folder: Path) -> None:
+        self.name, self.address, self._folder = name, address, folder
+        self.process = start(command, address, folder)
+        self.found: dict[str, Measured] = {}
+        self._move(GENERATOR_CORE)
 
-def measured(address: str, pid: int, case: Case, folder: Path, seconds: float, *, latencies: bool) -> Measured:
-    qps, cpu, lost = rate(address, pid, case, folder, seconds)
-    times = latency(address, case, folder, seconds / 2) if latencies and case in POLICIES else ()
-    return Measured(qps, cpu, lost, *times)
+    def _move(self, core: str) -> None:
+        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {int(core)})
 
+    def measure_rate(self, case: Case, seconds: float) -> None:
+        found = self.found.setdefault(case.name, Measured())
+        with self._running():
+            for values, value in zip(
+                (found.rates, found.cpus_us, found.lost),
+                rate(self.address, self.process.pid, case, self._folder, seconds),
+                strict=True,
+            ):
+                values.append(value)
 
-def memory_mb(pid: int) -> float:
-    found = re.search(r"Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
-    assert found is not None
-    return int(found.group(1)) / 1024
+    def measure_latency(self, case: Case, seconds: float) -> None:
+        found = self.found[case.name]
+        with self._running():
+            p50_ms, p99_ms = latency(self.address, case, self._folder, seconds)
+        found.p50s_ms.append(p50_ms)
+        found.p99s_ms.append(p99_ms)
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        self._move(SERVER_CORE)
+        yield
+        self._move(GENERATOR_CORE)
+
+    def at_rest(self) -> float:
+        """The share of a core that it takes without queries: what its probes cost."""
+        before = cpu_s(self.process.pid)
+        time.sleep(REST_S)
+        return (cpu_s(self.process.pid) - before) / REST_S
+
+    def query_us(self, case: Case) -> float:
+        """The CPU time of a query, without what the probes take meanwhile."""
+        found = self.found[case.name]
+        return found.cpu_us - self.at_rest() * 1e6 / found.rate
+
+    def memory_mb(self) -> float:
+        found = re.search(r"Pss:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/smaps_rollup").read_text())
+        assert found is not None
+        return int(found.group(1)) / 1024
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
 
 
 def lab_command(records: int, health_checks: int, block: str) -> list[str]:
@@ -132,88 +184,85 @@ def lab_command(records: int, health_checks: int, block: str) -> list[str]:
     return [sys.executable, world, str(records), str(health_checks), block]
 
 
-def cost_of_size(root: Path, seconds: float) -> float:
-    """The CPU time of a query from 10,000 records with 200 checks over that from 10 with one: run in turns, medians."""
-    sizes = ((10_000, 200, BLOCK), (10, 1, "127.44"))
-    processes = [start(lab_command(*size), f"{size[2]}.0.1", root / "lab") for size in sizes]
-    try:
-        costs: tuple[list[float], list[float]] = ([], [])
-        for _ in range(COMPARISONS):
-            for n, process in enumerate(processes):
-                costs[n].append(rate(f"{sizes[n][2]}.0.1", process.pid, FAILOVER, root / "lab", seconds)[1])
-        return statistics.median(costs[0]) / statistics.median(costs[1])
-    finally:
-        for process in processes:
-            stop(process)
+def measure(servers: dict[str, Server], seconds: float) -> None:
+    """All cases at all servers, in turns; the small lab only answers the case that it is compared by."""
+    for case in (*POLICIES, ABSENT, ONCE):
+        # The ready answers of a name that was asked once are kept: only the first round is one of new names.
+        for _ in range(1 if case.once else RATE_ROUNDS):
+            for name, server in servers.items():
+                if name != SMALL or case is FAILOVER:
+                    server.measure_rate(case, seconds)
+        for _ in range(LATENCY_ROUNDS if case in POLICIES else 0):
+            for name in (LAB, POWERDNS):
+                if name in servers:
+                    servers[name].measure_latency(case, seconds)
+        for name, server in servers.items():
+            if case.name in server.found:
+                m = server.found[case.name]
+                times = f"{statistics.median(m.p50s_ms):>9.3f}{m.p99_ms:>9.3f}" if m.p99s_ms else ""
+                label = f"{name}: {case.name}"[:44]
+                print(f"{label:44}{m.rate:>9,.0f}{m.cpu_us:>9.1f}{max(m.lost) * 100:>8.2f}{times}", flush=True)
 
 
-def run_server(
-    server: str, command: list[str] | None, address: str, folder: Path, seconds: float, *, latencies: bool = True
-) -> tuple[dict[str, Measured], float]:
-    """All cases at one server, printed as they come, and its memory in MB; nothing for a peer that is not installed."""
-    if command is None:
-        print(f"{server}: not installed")
-        return {}, 0.0
-    process = start(command, address, folder)
-    found: dict[str, Measured] = {}
-    try:
-        for case in (*POLICIES, ABSENT, ONCE):
-            m = found[case.name] = measured(address, process.pid, case, folder, seconds, latencies=latencies)
-            times = "" if m.p50_ms is None else f"{m.p50_ms:>9.3f}{m.p99_ms:>9.3f}"
-            label = f"{server}: {case.name}"[:44]
-            print(f"{label:44}{m.rate:>9,.0f}{m.cpu_us:>9.1f}{m.lost * 100:>8.2f}{times}", flush=True)
-        return found, memory_mb(process.pid)
-    finally:
-        stop(process)
-
-
-def figures(lab: dict[str, Measured], powerdns: dict[str, Measured], knot: dict[str, Measured]) -> list[Figure]:
-    found = []
+def figures(servers: dict[str, Server]) -> list[Figure]:
+    made = []
+    lab = servers[LAB].found
     for case in POLICIES:
         mine = lab[case.name]
-        if powerdns:
-            ratio = mine.rate / powerdns[case.name].rate
-            found.append(Figure(f"{case.name}: queries/s over PowerDNS's", ratio, "times", RATE_RATIO_MIN, "at least"))
-        if knot:
-            ratio = mine.cpu_us / knot[case.name].cpu_us
-            found.append(Figure(f"{case.name}: CPU per query over Knot's", ratio, "times", CPU_RATIO_MAX))
-        found.append(Figure(f"{case.name}: p99 at 2,000/s", mine.p99_ms or 0.0, "ms", P99_MS_MAX))
-        if powerdns:
-            found.append(Figure(f"{case.name}: PowerDNS's p99 in this run", powerdns[case.name].p99_ms or 0.0, "ms"))
+        if POWERDNS in servers:
+            ratio = mine.rate / servers[POWERDNS].found[case.name].rate
+            made.append(Figure(f"{case.name}: queries/s over PowerDNS's", ratio, "times", RATE_RATIO_MIN, "at least"))
+        if KNOT in servers:
+            ratio = mine.cpu_us / servers[KNOT].found[case.name].cpu_us
+            made.append(Figure(f"{case.name}: CPU per query over Knot's", ratio, "times", CPU_RATIO_MAX))
+        made.append(Figure(f"{case.name}: p99 at 2,000/s", mine.p99_ms, "ms", P99_MS_MAX))
+        if POWERDNS in servers:
+            made.append(Figure(f"{case.name}: PowerDNS's p99", servers[POWERDNS].found[case.name].p99_ms, "ms"))
     best = max(lab[case.name].rate for case in POLICIES)
     for case, share in ((ABSENT, 0.5), (ONCE, 0.1)):
-        found.append(Figure(f"{case.name}: of the best rate", lab[case.name].rate / best, "times", share, "at least"))
-    return found
+        made.append(Figure(f"{case.name}: of the best rate", lab[case.name].rate / best, "times", share, "at least"))
+    size = servers[LAB].query_us(FAILOVER) / servers[SMALL].query_us(FAILOVER)
+    return [
+        *made,
+        Figure("a core's share for the probes of 200 checks", servers[LAB].at_rest() * 100, "%"),
+        Figure("CPU per query, 10,000 records and 200 checks over 10 and 1", size, "times", SIZE_RATIO_MAX),
+        Figure("memory, 10,000 records and 200 checks", servers[LAB].memory_mb(), "MB", MEMORY_MB_MAX),
+    ]
+
+
+def commands(root: Path) -> dict[str, tuple[list[str] | None, str, Path]]:
+    """Command, address and folder of each server; no command for a peer that is not installed."""
+    folders = {part: root / part for part in ("lab", "small", "powerdns", "knot")}
+    for folder in folders.values():
+        folder.mkdir()
+    powerdns = dns_peers.powerdns(folders["powerdns"], f"{BLOCK}.0.2", f"{BLOCK}.1.1")
+    return {
+        LAB: (lab_command(10_000, 200, BLOCK), f"{BLOCK}.0.1", folders["lab"]),
+        SMALL: (lab_command(10, 1, SMALL_BLOCK), f"{SMALL_BLOCK}.0.1", folders["small"]),
+        POWERDNS: (powerdns, f"{BLOCK}.0.2", folders["powerdns"]),
+        KNOT: (dns_peers.knot(folders["knot"], f"{BLOCK}.0.3"), f"{BLOCK}.0.3", folders["knot"]),
+    }
 
 
 def main() -> int:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     for tool in ("dnsperf", "dig", "taskset"):
         if shutil.which(tool) is None:
             raise SystemExit(f"{tool} is not installed; on Debian: apt-get install dnsperf dnsutils util-linux")
+    servers: dict[str, Server] = {}
     with tempfile.TemporaryDirectory(prefix="dns-bench-") as name:
-        root = Path(name)
-        for part in ("lab", "powerdns", "knot"):
-            (root / part).mkdir()
-        print(f"{'':44}{'queries/s':>9}{'CPU µs':>9}{'lost %':>8}{'p50 ms':>9}{'p99 ms':>9}")
-        lab, memory = run_server("lab", lab_command(10_000, 200, BLOCK), f"{BLOCK}.0.1", root / "lab", seconds)
-        address, target = f"{BLOCK}.0.2", f"{BLOCK}.1.1"
-        powerdns, _ = run_server(
-            "PowerDNS ifportup",
-            dns_peers.powerdns(root / "powerdns", address, target),
-            address,
-            root / "powerdns",
-            seconds,
-        )
-        address = f"{BLOCK}.0.3"
-        command = dns_peers.knot(root / "knot", address)
-        knot, _ = run_server("Knot geoip", command, address, root / "knot", seconds, latencies=False)
-        made = figures(lab, powerdns, knot)
-        size = cost_of_size(root, seconds / 2)
-    made += [
-        Figure("CPU per query, 10,000 records and 200 checks over 10 and 1", size, "times", SIZE_RATIO_MAX),
-        Figure("memory, 10,000 records and 200 checks", memory, "MB", MEMORY_MB_MAX),
-    ]
+        try:
+            for server, (command, address, folder) in commands(Path(name)).items():
+                if command is None:
+                    print(f"{server}: not installed")
+                else:
+                    servers[server] = Server(server, command, address, folder)
+            print(f"{'':44}{'queries/s':>9}{'CPU µs':>9}{'lost %':>8}{'p50 ms':>9}{'p99 ms':>9}")
+            measure(servers, seconds)
+            made = figures(servers)
+        finally:
+            for running in servers.values():
+                running.close()
     return print_figures(f"Route 53's answers, {seconds:g} s a run (load {os.getloadavg()[0]:.1f})", made)
 
 
