@@ -14,6 +14,7 @@ ANYTHING = "anything"
 
 MAY_IMPORT: dict[str, set[str] | str] = {
     "lab.cli": ANYTHING,
+    "lab.command": {"lab.cli"},
     "lab.compose": ANYTHING,
     "lab.deploy": ANYTHING,
     "lab.drills": ANYTHING,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -98,3 +99,23 @@ def test_a_lab_whose_files_have_gone_is_unreachable(tmp_path: Path, kind: type[R
     for asking in (lambda: gone.call("GET", "/api/status"), gone.plan, lambda: getattr(gone, "project", gone.plan())):
         with pytest.raises(LabUnreachable, match="the lab has just ended"):
             asking()
+
+
+@pytest.mark.parametrize("module", ["lab.cli", "click", "lab.cli.up"])
+def test_ctrl_c_before_anything_has_begun_prints_no_traceback(tmp_path: Path, module: str) -> None:
+    """Whichever import it comes in the midst of."""
+    program = f"""
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from lab.command import main
+sys.argv = ["lab", "up", "--block", "127.46"]
+raise SystemExit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode in (-signal.SIGINT, 130), done.stderr.strip()) == (True, ""), done.stderr
