@@ -64,7 +64,7 @@ def link(project: Project, source: str, target: str, both: bool, as_json: bool) 
     ways = [(source, target), (target, source)] if both else [(source, target)]
     wanted = [{"effect": "cut", "region": a, "target": b, "label": f"link {a} to {b} cut"} for a, b in ways]
     status = _begin(lab, wanted, as_json)
-    if not both and not as_json:
+    if not both and not as_json and {source, target} <= set(lab.topology.region_codes):
         print(f"Only this way is cut; {target} still replicates to {source} (`--both` cuts both ways).")
     return status
 
