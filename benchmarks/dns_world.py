@@ -7,6 +7,7 @@ The failover record's health comes from real probers, which probe an HTTP server
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from lab.data import places
 from lab.live.clock import Clock
 from lab.live.dns import DnsServer
 from lab.live.documents import DocumentStore
+from lab.live.edge import GC_THRESHOLD
 from lab.live.http_server import HttpServer, Request, Response
 from lab.live.probes import Probers
 
@@ -76,6 +78,9 @@ async def serve(records: int, health_checks: int, block: str) -> None:
         server = DnsServer(topology, store, probers.is_healthy, watch_health=probers.watch)
         await server.start()
         await probers.start()
+        gc.collect()  # as the edge does
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         print(f"ready {topology.global_address} {server.port}", flush=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 from urllib.parse import parse_qsl
@@ -44,6 +45,8 @@ class ResolverPart:
         await self._traffic.start()
         self._traffic.watch_targets(self._dns.refresh)
         await self._probers.start()
+        gc.collect()  # what is loaded now stays: collections need not look at it again
+        gc.freeze()
 
     async def close(self) -> None:
         """Stop probing and answering."""
