@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.project import Project
+from lab.cli.starting import ignore_signals
 
 if TYPE_CHECKING:
     from lab.core.history import Event
@@ -50,6 +52,7 @@ def drill(
     require_drill(name)  # mistakes are told before a lab is started for the drill
     if speed is not None:
         check_speed(speed)
+    _end_in_order()
     options = DrillOptions(region, other_region, places, lose_data, None if as_json else _say)
     with _lab(project, speed) as lab:
         report = run_drill(name, lab, options)
@@ -58,6 +61,13 @@ def drill(
     else:
         print_report(report)
     return report.exit_status
+
+
+def _end_in_order() -> None:
+    """Have SIGTERM and SIGHUP end the drill as Ctrl-C does: healed, and without its own lab."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job, whose shell ignores it, too
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @contextlib.contextmanager
@@ -70,6 +80,7 @@ def _lab(project: Project, speed: float | None) -> Iterator[Lab]:
         try:
             yield own.lab
         finally:
+            ignore_signals()
             own.stop()
         return
     lab = Lab(project.running())

@@ -216,6 +216,38 @@ def test_a_job_that_nohup_started_outlives_its_terminal(lab: CliLab) -> None:
     lab.assert_nothing_left()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("moment", ["starting", "running"])
+def test_a_drill_that_is_ended_takes_its_own_lab_with_it(lab: CliLab, number: signal.Signals, moment: str) -> None:
+    """While its lab starts, and while the drill runs."""
+    process = subprocess.Popen(
+        lab.command("drill", "region_outage", "--speed", "30"),
+        cwd=lab.folder,
+        env={**os.environ, "TMPDIR": str(lab.temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    if moment == "starting":
+        eventually(
+            lambda: list(lab.temporary.glob("lab-tests-*/.lab/instance.json")), "the drill starts no lab", START_LIMIT_S
+        )
+    else:
+        eventually(lambda: _sends_load(lab), "the drill sends no load", START_LIMIT_S)
+    process.send_signal(number)
+    _, err = close(process)
+    assert (process.returncode, "Traceback" in err) == (130, False), err
+    eventually(lambda: not lab.pids(), lambda: f"processes are left: {lab.pids()}")
+    assert list(lab.temporary.iterdir()) == []
+
+
+def _sends_load(lab: CliLab) -> bool:
+    """Whether writes of a drill have been acknowledged: more than the one of each region that `lab up` makes."""
+    journals = list(lab.temporary.glob("lab-tests-*/.lab/journal/*.jsonl"))
+    return sum(len(journal.read_bytes().splitlines()) for journal in journals) > 10
+
+
 def test_a_handler_that_does_not_import_is_not_deployed_over_one_that_works(lab: CliLab) -> None:
     folder = lab.folder / "mine" / "feedback"
     folder.mkdir(parents=True)
