@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 class AccessLogEntry:
     """What happened to one request. Times are epoch milliseconds or seconds; -1 seconds means that it did not happen.
 
-    `target` is "ADDRESS:PORT" or a function's ARN, None if none was reached. `actions` are like "forward".
+    `target` is "ADDRESS:PORT" or a function's ARN, None if none was reached. `rule_priority` is 0 for the default rule,
+    None if it did not come to the rules. `actions` are like "forward". A request that is no HTTP has the method "-".
     """
 
     type: str
@@ -41,10 +42,11 @@ class AccessLogEntry:
     certificate_arn: str = "-"
     ssl_cipher: str = "-"
     ssl_protocol: str = "-"
-    rule_priority: int = 0
+    rule_priority: int | None = 0
     actions: str = "-"
     redirect_url: str = "-"
     error_reason: str = "-"
+    connection_id: str = "-"
 
 
 def timestamp(time_ms: int) -> str:
@@ -87,7 +89,9 @@ def format_entry(entry: AccessLogEntry) -> str:
             "-" if entry.target_status is None else str(entry.target_status),
             str(entry.received_bytes),
             str(entry.sent_bytes),
-            _quoted(f"{entry.method} {entry.url} HTTP/{entry.http_version}"),
+            _quoted(
+                f"{entry.method} {entry.url} HTTP/{entry.http_version}" if entry.method != "-" else f"- {entry.url}- -"
+            ),
             _quoted(entry.user_agent),
             entry.ssl_cipher,
             entry.ssl_protocol,
@@ -95,7 +99,7 @@ def format_entry(entry: AccessLogEntry) -> str:
             _quoted(entry.trace_id),
             _quoted(entry.domain_name),
             _quoted(entry.certificate_arn),
-            str(entry.rule_priority),
+            "-" if entry.rule_priority is None else str(entry.rule_priority),
             timestamp(entry.created_ms),
             _quoted(entry.actions),
             _quoted(entry.redirect_url),
@@ -104,5 +108,6 @@ def format_entry(entry: AccessLogEntry) -> str:
             _quoted("-" if entry.target_status is None else str(entry.target_status)),
             _quoted("-"),
             _quoted("-"),
+            entry.connection_id,
         )
     )

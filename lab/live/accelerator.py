@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/global-accelerator/latest/dg/introduction-how-it-wor
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,10 @@ from lab.core.accelerator_selection import Choice, Flow, select_in_order
 from lab.core.client_place import ClientPlaces
 from lab.core.geography import Geography
 from lab.core.topology import Place, Topology
+from lab.core.traffic_metrics import MetricDatum
 from lab.errors import EnvironmentFailure
 from lab.live.accelerator_connection import Address, Route, Tally
+from lab.live.accelerator_metrics import AcceleratorMetrics
 from lab.live.accelerator_relay import Relay
 from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
@@ -75,7 +78,8 @@ class AcceleratorEdge:
         self._paths: dict[tuple[str, str], AcceleratedPath] = {}
         self._listeners: dict[Address, AcceleratorListener] = {}
         self._problems: dict[Address, str] = {}
-        self._dropped = 0
+        self._dropped = Counter[str]()
+        self._metrics = AcceleratorMetrics()
         self._watchers: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._relay: Relay | None = None
@@ -220,11 +224,11 @@ class AcceleratorEdge:
         place = self._places.place_of(source[0])
         choice = self.choose(listener, Flow(source[0], source[1], called[0], called[1]), place, explain=False)
         if choice.endpoint is None or choice.group is None:
-            self._dropped += 1
+            self._dropped[listener.arn] += 1
             return None
         target = self._endpoints.address(choice.endpoint.endpoint_id, choice.port)
         if target is None:
-            self._dropped += 1
+            self._dropped[listener.arn] += 1
             return None
         preface = b""
         if target.proxy_protocol:
@@ -248,6 +252,10 @@ class AcceleratorEdge:
 
     # telling
 
+    def take_metrics(self) -> list[MetricDatum]:
+        """What came since the last call, and how many endpoints are healthy now, for CloudWatch."""
+        return self._metrics.take(self._accelerators, self._tally, self._dropped, self._is_healthy)
+
     def explain(self, source: Address, called: Address) -> dict[str, Any]:
         """Where a connection from a client's address to a static address, as clients call its port, goes now, and why.
 
@@ -268,7 +276,7 @@ class AcceleratorEdge:
         return {
             "accelerators": [self._accelerator_status(accelerator, where) for accelerator in self._accelerators],
             "delay_ms": self._topology.accelerator_delay_ms,
-            "dropped": self._dropped,
+            "dropped": self._dropped.total(),
             "idle_timeouts": self._relay.idle_timeouts if self._relay else 0,
             "place": place,
             "problems": [text for _, text in sorted(self._problems.items())],
@@ -295,7 +303,7 @@ class AcceleratorEdge:
         }  # fmt: skip
 
     def _group_statuses(self, listener: AcceleratorListener) -> list[dict[str, Any]]:
-        flows = sum(self._tally(g, e.endpoint_id).flows for g in listener.groups for e in g.endpoints)
+        flows = sum(self._tally(g.arn, e.endpoint_id).flows for g in listener.groups for e in g.endpoints)
         return [
             {
                 "arn": group.arn,
@@ -307,7 +315,7 @@ class AcceleratorEdge:
         ]
 
     def _endpoint_status(self, group: EndpointGroup, endpoint_id: str, weight: int, flows: int) -> dict[str, Any]:
-        tally, health = self._tally(group, endpoint_id), self._health[endpoint_id]
+        tally, health = self._tally(group.arn, endpoint_id), self._health[endpoint_id]
         age_ms = (self._lab_ms() - health.since_ms) / self._clock.speed
         return {
             "id": endpoint_id,
@@ -334,8 +342,8 @@ class AcceleratorEdge:
             "edge": self._geography.nearest_region(place.coordinates),
         }
 
-    def _tally(self, group: EndpointGroup, endpoint_id: str) -> Tally:
-        return self._tallies.get((group.arn, endpoint_id)) or Tally()
+    def _tally(self, group_arn: str, endpoint_id: str) -> Tally:
+        return self._tallies.get((group_arn, endpoint_id)) or Tally()
 
 
 def _groups(accelerator: Accelerator) -> list[EndpointGroup]:

@@ -14,6 +14,7 @@ import orjson
 
 from lab.core.endpoint_name import EndpointName
 from lab.core.topology import Topology
+from lab.core.traffic_metrics import ACCELERATOR_NAMESPACE, ACCELERATOR_REGION
 from lab.data import geography
 from lab.live.accelerator import AcceleratorEdge, EndpointSource
 from lab.live.clock import Clock
@@ -21,6 +22,7 @@ from lab.live.documents import DocumentStore
 from lab.live.http_server import Request, Response, json_response
 from lab.live.load_balancer.local import LocalLoadBalancers
 from lab.live.load_balancer.remote import RemoteLoadBalancers
+from lab.live.traffic_metrics import Minute, TrafficMetrics
 
 
 class Traffic:
@@ -37,14 +39,17 @@ class Traffic:
         self._balancers = balancers
         source = EndpointSource(balancers.verdict, balancers.address, balancers.watch)
         self._accelerators = AcceleratorEdge(topology, store, clock, geography(), source, log=log)
+        self._metrics = TrafficMetrics(topology, store, clock, self._minute)
 
     async def start(self) -> None:
         """Listen at all load balancers and accelerators."""
         await self._balancers.start()
         await self._accelerators.start()
+        self._metrics.start()
 
     async def close(self) -> None:
         """Stop all of them."""
+        await self._metrics.close()
         await self._accelerators.close()
         await self._balancers.close()
 
@@ -63,6 +68,9 @@ class Traffic:
         if endpoint.kind == "accelerator":
             return self._accelerators.is_healthy(endpoint.resource)
         return True
+
+    def _minute(self) -> Minute:
+        return [(ACCELERATOR_REGION, ACCELERATOR_NAMESPACE, self._accelerators.take_metrics())]
 
     # what the edge's Unix socket answers
 

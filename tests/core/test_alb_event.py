@@ -265,10 +265,11 @@ def test_an_access_log_line_has_aws_fields_and_cannot_be_broken_by_its_content()
         rule_priority=10,
         actions="waf,forward",
         error_reason="LambdaInvalidResponse",
+        connection_id="TID_1234abcd5678ef90",
     )
     assert format_entry(entry) == (
         "http 2018-07-02T22:23:00.186000Z app/items/0123456789abcdef 198.18.1.10:2817 - 0.001 0.002 -1 502 - 34 366 "
         '"GET http://app.lab.test:80/get/1 HTTP/1.1" "curl \\x22x\\x22\\x0a" - - '
         f'{ARN} "Root=1-2-3" "-" "-" 10 2018-07-02T22:23:00.000000Z "waf,forward" "-" "LambdaInvalidResponse" '
-        '"-" "-" "-" "-"'
+        '"-" "-" "-" "-" TID_1234abcd5678ef90'
     )

@@ -498,3 +498,26 @@ def test_what_is_explained_of_a_connection_is_what_becomes_of_it(tmp_path: Path)
                 lab.edge.explain(("198.18.1.10", 1), (STATIC[0], lab.port + 1))
 
     asyncio.run(run())
+
+
+def test_cloudwatch_hears_each_minute_of_flows_bytes_and_health(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as lab:
+            lab.publish(east(), west())
+
+            def taken() -> dict[tuple[str, str], float]:
+                return {(d.name, d.dimensions[-1][1]): d.total.sum for d in lab.edge.take_metrics()}
+
+            assert await lab.ask("dublin") == "east"
+            lab.say(west=False)
+            first = taken()
+            assert first["NewFlowCount", "us-east-1"] == 1 and first["NewFlowCount", "us-west-2"] == 0
+            assert first["NewFlowCount", "arn:l"] == first["NewFlowCount", "arn:a"] == 1
+            assert first["ProcessedBytesIn", "us-east-1"] == len("hi\n") < first["ProcessedBytesOut", "us-east-1"]
+            assert first["UnhealthyEndpointCount", "us-west-2"] == first["UnhealthyEndpointCount", "arn:a"] == 1
+            assert taken()["NewFlowCount", "arn:a"] == 0
+            lab.publish()
+            assert await lab.ask("dublin") == ""
+            assert taken()["Flows_Dropped_No_Endpoint_Found", "arn:l"] == 1
+
+    asyncio.run(run())

@@ -199,10 +199,35 @@ def test_request_limits(tmp_path: Path) -> None:
 )
 def test_malformed_http_is_a_400_and_the_connection_closes(tmp_path: Path, data: bytes) -> None:
     async def run() -> None:
-        async with alb(tmp_path), client() as one:
+        async with alb(tmp_path) as world, client() as one:
             one.writer.write(data)
             assert (await one.reply()).status == 400
             assert await one.reader.read() == b""
+            (line,) = world.access_log()
+            assert f' 400 - 0 159 "- http://{DNS_NAME}:80- -" "-" - - - "-" "-" "-" - ' in line
+
+    asyncio.run(run())
+
+
+def test_a_target_that_is_no_url_is_a_400(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with alb(tmp_path) as world, client() as one:
+            one.writer.write(b"GET http://[abc/health HTTP/1.1\r\nHost: items.lab.test\r\n\r\n")
+            assert (await one.reply()).status == 400
+            assert world.access_log()[0].split('"')[1] == "GET http://[abc/health HTTP/1.1"
+
+    asyncio.run(run())
+
+
+def test_the_access_log_names_the_connection_of_each_request(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with alb(tmp_path) as world:
+            async with client() as one:
+                assert [(await one.ask()).status for _ in range(2)] == [200, 200]
+            assert (await ask()).status == 200
+            ids = [line.split(" ")[-1] for line in world.access_log()]
+            assert all(name.startswith("TID_") and len(name) == 36 for name in ids)
+            assert ids[0] == ids[1] != ids[2]
 
     asyncio.run(run())
 

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.core.alb_access_log import AccessLogEntry, format_entry
+from lab.core.alb_response import Answer
+from lab.live.clock import now_ms
+from lab.live.load_balancer.exchange import AlbRequest, Trail
 
 FLUSH_S = 0.5
 BATCH_MAX = 64
@@ -55,3 +58,45 @@ class AccessLogs:
             size = file.tell()
         if size > FILE_BYTES_MAX:
             path.replace(path.with_suffix(".log.1"))
+
+
+def access_log_entry(trail: Trail, request: AlbRequest, answer: Answer | None, now_s: float) -> AccessLogEntry:
+    """What became of a request; `answer` None if the client left before it. `now_s` by the loop's clock."""
+    sent, back = trail.sent_to_target_s, trail.answered_by_target_s
+    listener = trail.listener
+    cipher, version, name = request.tls or ("-", "-", "-")
+    host = request.header("host") or trail.balancer.dns_name
+    url = request.target if "://" in request.target else (
+        f"{listener.protocol.lower()}://{host.partition(':')[0]}:{listener.port}{request.target}"
+    )  # fmt: skip
+    return AccessLogEntry(
+        type="https" if listener.protocol == "HTTPS" else "http",
+        time_ms=now_ms(),
+        balancer_id=trail.balancer.id,
+        client=request.client[0],
+        client_port=request.client[1],
+        target=trail.target,
+        request_processing_s=-1 if sent is None else sent - request.received_s,
+        target_processing_s=-1 if sent is None or back is None else back - sent,
+        response_processing_s=-1 if back is None else now_s - back,
+        elb_status=460 if answer is None else answer.status,
+        target_status=trail.target_status,
+        received_bytes=request.bytes,
+        sent_bytes=0 if answer is None else len(answer.body) + sum(len(n) + len(v) for n, v in answer.headers),
+        method=request.method,
+        url=url,
+        http_version=request.http_version,
+        user_agent=request.header("user-agent") or "-",
+        target_group_arn=trail.target_group_arn,
+        trace_id=trail.trace_id,
+        created_ms=request.received_ms,
+        domain_name=name,
+        certificate_arn=listener.certificate_arns[0] if listener.certificate_arns else "-",
+        ssl_cipher=cipher,
+        ssl_protocol=version,
+        rule_priority=trail.rule_priority,
+        actions=trail.action,
+        redirect_url=trail.redirect_url,
+        error_reason=(answer.reason if answer else None) or "-",
+        connection_id=request.connection_id,
+    )

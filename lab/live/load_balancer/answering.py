@@ -72,7 +72,10 @@ class Answering:
             return replace(own_answer(421), body=f"{trail.why}\n".encode())
         if forwarded_for_count(request.headers) > FORWARDED_FOR_MAX:
             return own_answer(463)
-        path, query = _path_and_query(request.target)
+        try:
+            path, query = _path_and_query(request.target)
+        except ValueError:
+            return own_answer(400)
         asked = RuleRequest(request.method, host, path, split_query(query), request.headers, request.client[0])
         rule = find_rule(trail.listener, asked)
         action = final_action(rule)
@@ -164,7 +167,7 @@ class Answering:
 
 
 def _path_and_query(target: str) -> tuple[str, str]:
-    """Path and query of an origin-form or absolute-form target."""
+    """Path and query of an origin-form or absolute-form target. Raises ValueError."""
     if not target.startswith("/"):
         parts = urlsplit(target)
         return parts.path or "/", parts.query

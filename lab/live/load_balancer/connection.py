@@ -7,6 +7,7 @@ addresses); HTTP/2 and WebSockets are not offered.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from email.utils import formatdate
@@ -85,6 +86,7 @@ class AlbConnection(asyncio.Protocol):
         self._refusal: int | None = None
         self._prefaced = preface is not None
         self._client = peer
+        self._id = f"TID_{secrets.token_hex(16)}"
         self._one_way_s = 0.0
         self._travelled = False
         self._held = b""
@@ -207,6 +209,7 @@ class AlbConnection(asyncio.Protocol):
             self._header_bytes + self._body_bytes + len(self._target) + 16,
             websocket,
             self._tls,
+            self._id,
         )
         self._queue.append((request, self._parser.should_keep_alive() and not upgrade))
         if self._task is None:
@@ -226,6 +229,8 @@ class AlbConnection(asyncio.Protocol):
             answer = own_answer(self._refusal)
             self._transport.write(format_answer(answer, head=False, close=True, cookies=[]))
             self._transport.close()
+            now_s = self._port.loop.time()
+            self._port.refused(AlbRequest.unreadable(self._client, now_ms(), now_s, self._tls, self._id), answer)
 
     async def _serve(self) -> None:
         while self._queue:

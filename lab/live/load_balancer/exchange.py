@@ -24,6 +24,19 @@ class AlbRequest:
     websocket: bool = False
     tls: tuple[str, str, str] | None = None
     """Cipher, protocol and server name of a TLS connection."""
+    connection_id: str = "-"
+
+    @classmethod
+    def unreadable(
+        cls,
+        client: tuple[str, int],
+        received_ms: int,
+        received_s: float,
+        tls: tuple[str, str, str] | None,
+        connection_id: str,
+    ) -> AlbRequest:
+        """What stands in access logs for a request that could not be read."""
+        return cls("-", "", [], b"", "-", client, received_ms, received_s, 0, tls=tls, connection_id=connection_id)
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its lower-case name."""
@@ -42,7 +55,7 @@ class Trail:
     trace_id: str = "-"
     target_group_arn: str | None = None
     target: str | None = None
-    rule_priority: int = 0
+    rule_priority: int | None = None
     action: str = "-"
     redirect_url: str = "-"
     sent_to_target_s: float | None = None

@@ -31,12 +31,22 @@ SWEEPS = 8
 
 Answered = tuple[Answer, list[str]] | None
 AnswerRequest = Callable[["ListeningPort", AlbRequest], Awaitable[Answered]]
+OnRefused = Callable[["ListeningPort", AlbRequest, Answer], None]
 
 
 class ListeningPort:
     """`address`:`port` of the machine, which clients call as `called_port`. `idle_s` in real seconds."""
 
-    def __init__(self, address: str, port: int, called_port: int, respond: AnswerRequest, *, secure: bool) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        called_port: int,
+        respond: AnswerRequest,
+        *,
+        secure: bool,
+        on_refused: OnRefused = lambda port, request, answer: None,
+    ) -> None:
         self.address, self.port, self.called_port = address, port, called_port
         self.loop = asyncio.get_running_loop()
         self.connections: set[AlbConnection] = set()
@@ -45,7 +55,7 @@ class ListeningPort:
         self.secure = secure
         self.contexts: ServerContexts | None = None
         self.travel: Travel | None = None
-        self._respond = respond
+        self._respond, self._on_refused = respond, on_refused
         self.serving = False
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -109,6 +119,10 @@ class ListeningPort:
     async def answer(self, request: AlbRequest, connection: AlbConnection) -> Answered:
         """What to answer, with the cookies to set; None if nothing is to be answered."""
         return await self._respond(self, request)
+
+    def refused(self, request: AlbRequest, answer: Answer) -> None:
+        """Hear of a request that was answered without having been read."""
+        self._on_refused(self, request, answer)
 
     def one_way_s(self, preface: Preface) -> float:
         """How long a client's bytes are on their way to here, in real seconds."""

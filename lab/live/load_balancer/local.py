@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from lab.core.topology import Topology
+from lab.core.traffic_metrics import BALANCER_NAMESPACE
 from lab.data import geography
 from lab.live.accelerator import EndpointAddress
 from lab.live.clock import Clock, now_ms
@@ -20,6 +21,7 @@ from lab.live.documents import DocumentStore
 from lab.live.http_client import CallFailed, HttpClient
 from lab.live.load_balancer.region_load_balancers import RegionLoadBalancers
 from lab.live.load_balancer.targets import Invoker
+from lab.live.traffic_metrics import Minute, TrafficMetrics
 
 RECORD_TIMEOUT_S = 5.0
 
@@ -44,6 +46,7 @@ class LocalLoadBalancers:
             )
             for code, invoker in functions.items()
         }
+        self._metrics = TrafficMetrics(topology, store, clock, self._minute)
         self._recording: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -51,14 +54,19 @@ class LocalLoadBalancers:
         allow_many_connections()
         for region in self._regions.values():
             await region.start()
+        self._metrics.start()
 
     async def close(self) -> None:
         """Stop all of them."""
+        await self._metrics.close()
         for region in self._regions.values():
             await region.close()
         for task in list(self._recording):
             task.cancel()
         await asyncio.gather(*self._recording, return_exceptions=True)
+
+    def _minute(self) -> Minute:
+        return [(code, BALANCER_NAMESPACE, region.take_metrics()) for code, region in self._regions.items()]
 
     def watch(self, callback: Callable[[], None]) -> None:
         """Call back whenever a load balancer's verdict may have changed."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.core.accelerator import Accelerators
-from lab.core.alb_access_log import AccessLogEntry
 from lab.core.alb_health import TargetHealth
 from lab.core.alb_hosts import KnownHosts, known_hosts
 from lab.core.alb_response import Answer, own_answer
@@ -24,11 +23,12 @@ from lab.core.faults import FaultSet, RegionCondition
 from lab.core.geography import Geography
 from lab.core.load_balancer import LoadBalancer, LoadBalancerListener, LoadBalancers, Target, TargetGroup
 from lab.core.topology import Topology
+from lab.core.traffic_metrics import BalancerMetrics, MetricDatum, group_dimension, single
 from lab.core.zone import Zones
 from lab.errors import EnvironmentFailure
 from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
-from lab.live.load_balancer.access_log import AccessLogs
+from lab.live.load_balancer.access_log import AccessLogs, access_log_entry
 from lab.live.load_balancer.answering import DEFAULT_IDLE_TIMEOUT_S, Answering
 from lab.live.load_balancer.exchange import AlbRequest, Trail
 from lab.live.load_balancer.health_checks import HealthChecks
@@ -84,6 +84,7 @@ class RegionLoadBalancers:
         self._health = HealthChecks(region, store, clock, self._targets, self._target_changed)
         self._answering = Answering(self._targets, self._health, clock, self._rng)
         self._access_logs = AccessLogs(Path(topology.state_dir) / "logs" / "load-balancers" / region, log)
+        self._metrics = BalancerMetrics()
         self._ports: dict[Key, ListeningPort] = {}
         self._sites: dict[Key, _Site] = {}
         self._groups: dict[str, TargetGroup] = {}
@@ -184,7 +185,8 @@ class RegionLoadBalancers:
         return self._ports[key].secure != (self._sites[key].listener.protocol == "HTTPS")
 
     def _bind(self, key: Key, site: _Site) -> None:
-        port = ListeningPort(*key, site.listener.port, self._respond, secure=site.listener.protocol == "HTTPS")
+        secure = site.listener.protocol == "HTTPS"
+        port = ListeningPort(*key, site.listener.port, self._respond, secure=secure, on_refused=self._refused)
         port.hang(self._condition == "hang")
         port.idle_s, port.travel = self._idle_s(site.balancer), self._travel
         try:
@@ -263,49 +265,18 @@ class RegionLoadBalancers:
         return None
 
     def _log_access(self, trail: Trail, request: AlbRequest, answer: Answer | None) -> None:
-        loop_time = asyncio.get_running_loop().time()
-        sent, back = trail.sent_to_target_s, trail.answered_by_target_s
-        secure = trail.listener.protocol == "HTTPS"
-        cipher, version, name = request.tls or ("-", "-", "-")
-        host = request.header("host") or trail.balancer.dns_name
-        url = request.target if "://" in request.target else (
-            f"{trail.listener.protocol.lower()}://{host.partition(':')[0]}:{trail.listener.port}{request.target}"
-        )  # fmt: skip
-        self._access_logs.add(
-            trail.balancer.name,
-            AccessLogEntry(
-                type="https" if secure else "http",
-                time_ms=now_ms(),
-                balancer_id=trail.balancer.id,
-                client=request.client[0],
-                client_port=request.client[1],
-                target=trail.target,
-                request_processing_s=-1 if sent is None else sent - request.received_s,
-                target_processing_s=-1 if sent is None or back is None else back - sent,
-                response_processing_s=-1 if back is None else loop_time - back,
-                elb_status=460 if answer is None else answer.status,
-                target_status=trail.target_status,
-                received_bytes=request.bytes,
-                sent_bytes=0 if answer is None else len(answer.body) + sum(len(n) + len(v) for n, v in answer.headers),
-                method=request.method,
-                url=url,
-                http_version=request.http_version,
-                user_agent=request.header("user-agent") or "-",
-                target_group_arn=trail.target_group_arn,
-                trace_id=trail.trace_id,
-                created_ms=request.received_ms,
-                domain_name=name,
-                certificate_arn=trail.listener.certificate_arns[0] if trail.listener.certificate_arns else "-",
-                ssl_cipher=cipher,
-                ssl_protocol=version,
-                rule_priority=trail.rule_priority,
-                actions=trail.action,
-                redirect_url=trail.redirect_url,
-                error_reason=(answer.reason if answer else None) or "-",
-            ),
-        )
+        entry = access_log_entry(trail, request, answer, asyncio.get_running_loop().time())
+        self._access_logs.add(trail.balancer.name, entry)
+        self._metrics.add(entry)
         if answer is not None and answer.status >= 500 and trail.why:
-            self._log(f"load balancer {trail.balancer.name}: {request.method} {url}: {answer.status}: {trail.why}")
+            self._log(
+                f"load balancer {trail.balancer.name}: {request.method} {entry.url}: {answer.status}: {trail.why}"
+            )
+
+    def _refused(self, port: ListeningPort, request: AlbRequest, answer: Answer) -> None:
+        site = self._sites.get((port.address, port.port))
+        if site is not None:
+            self._log_access(Trail(site.balancer, site.listener), request, answer)
 
     # health
 
@@ -337,6 +308,20 @@ class RegionLoadBalancers:
         """
         balancer = self.balancer(arn)
         return False if balancer is None else self._health.verdict(balancer)
+
+    def take_metrics(self) -> list[MetricDatum]:
+        """What the minute since the last call had, and how many targets are healthy now."""
+        found = self._metrics.take()
+        for balancer in self._balancers.values():
+            for arn in balancer.target_group_arns:
+                group = self._groups.get(arn)
+                if group is None or not group.targets or not group.health_check_enabled:
+                    continue
+                healthy = sum(health.state == "healthy" for _, health in self._health.targets_of(group))
+                dimensions = (group_dimension(arn), ("LoadBalancer", balancer.id))
+                found.append(single("HealthyHostCount", dimensions, healthy))
+                found.append(single("UnHealthyHostCount", dimensions, len(group.targets) - healthy))
+        return found
 
     def target_health(self, group_arn: str) -> list[dict[str, Any]]:
         """The targets of a group with their states, as DescribeTargetHealth tells them. Raises KeyError."""
