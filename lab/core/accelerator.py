@@ -109,7 +109,6 @@ class Accelerator:
     enabled: bool = True
     ip_address_type: Literal["IPV4"] = "IPV4"
     listeners: tuple[AcceleratorListener, ...] = ()
-    flow_logs_enabled: bool = False
     flow_logs_s3_bucket: str = ""
     flow_logs_s3_prefix: str = ""
     tags: dict[str, str] = field(default_factory=dict)

@@ -241,8 +241,12 @@ def test_attributes_and_tags(ga: Any) -> None:
     assert error(ga.update_accelerator_attributes, AcceleratorArn=arn, FlowLogsEnabled=True) == (
         "InvalidArgumentException"
     )
-    changed = ga.update_accelerator_attributes(AcceleratorArn=arn, FlowLogsEnabled=True, FlowLogsS3Bucket="logs")
-    assert changed["AcceleratorAttributes"]["FlowLogsS3Bucket"] == "logs"
+    changed = ga.update_accelerator_attributes(AcceleratorArn=arn, FlowLogsEnabled=False, FlowLogsS3Bucket="logs")
+    assert changed["AcceleratorAttributes"] == {
+        "FlowLogsEnabled": False,
+        "FlowLogsS3Bucket": "logs",
+        "FlowLogsS3Prefix": "",
+    }
 
 
 def test_pages_follow_each_other_and_a_wrong_token_is_refused(ga: Any) -> None:

@@ -125,6 +125,9 @@ def test_load_balancer_attributes_have_awss_defaults_and_limits(elb: Any) -> Non
         return elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[{"Key": key, "Value": value}])
 
     change("idle_timeout.timeout_seconds", "4000")
+    with pytest.raises(ClientError, match=r"access log is in \.lab/logs/load-balancers"):
+        change("access_logs.s3.enabled", "true")
+    change("access_logs.s3.enabled", "false")
     for key, value in (
         ("idle_timeout.timeout_seconds", "4001"),
         ("routing.http.xff_header_processing.mode", "maybe"),

@@ -52,6 +52,10 @@ MODES = {
     "routing.http.xff_header_processing.mode": ("append", "preserve", "remove"),
     "routing.http.desync_mitigation_mode": ("monitor", "defensive", "strictest"),
 }
+S3_LOGS = {
+    "access_logs.s3.enabled": "every access log is in .lab/logs/load-balancers/REGION/NAME.log, in AWS's format",
+    "connection_logs.s3.enabled": "the lab writes no connection logs",
+}
 RANGES = {"idle_timeout.timeout_seconds": (1, 4000), "client_keep_alive.seconds": (60, 604_800)}
 
 Tagged = LoadBalancer | LoadBalancerListener | Rule | TargetGroup
@@ -166,6 +170,9 @@ class BalancersPlane:
         for key, allowed in MODES.items():
             if key in given and given[key] not in allowed:
                 raise AwsError("ValidationError", f"'{key}' must be one of {', '.join(allowed)}, not '{given[key]}'")
+        for key, instead in S3_LOGS.items():
+            if given.get(key) == "true":
+                raise not_implemented("elasticloadbalancing", call.operation, f"{key}: {instead}; leave it off")
         for key, (low, high) in RANGES.items():
             if key in given and not low <= int(given[key]) <= high:
                 raise AwsError("ValidationError", f"'{key}' must be between {low} and {high}, not {given[key]}")

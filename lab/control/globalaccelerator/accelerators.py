@@ -108,14 +108,16 @@ class AcceleratorsPlane:
         check_region(call)
         given = call.parameters
         accelerator = self._state.accelerator(given["AcceleratorArn"])
+        if given.get("FlowLogsEnabled"):
+            raise invalid(
+                "FlowLogsEnabled: the lab writes no flow logs; `lab accelerator status --json` and the metrics of "
+                "AWS/GlobalAccelerator tell flows and bytes"
+            )
         changed = replace(
             accelerator,
-            flow_logs_enabled=given.get("FlowLogsEnabled", accelerator.flow_logs_enabled),
             flow_logs_s3_bucket=given.get("FlowLogsS3Bucket", accelerator.flow_logs_s3_bucket),
             flow_logs_s3_prefix=given.get("FlowLogsS3Prefix", accelerator.flow_logs_s3_prefix),
         )
-        if changed.flow_logs_enabled and not changed.flow_logs_s3_bucket:
-            raise invalid("FlowLogsS3Bucket is needed when flow logs are enabled")
         return {"AcceleratorAttributes": _attributes(self._state.keep(changed))}
 
     # tags
@@ -174,7 +176,7 @@ def shape(accelerator: Accelerator) -> Result:
 
 def _attributes(accelerator: Accelerator) -> Result:
     return {
-        "FlowLogsEnabled": accelerator.flow_logs_enabled,
+        "FlowLogsEnabled": False,
         "FlowLogsS3Bucket": accelerator.flow_logs_s3_bucket,
         "FlowLogsS3Prefix": accelerator.flow_logs_s3_prefix,
     }
