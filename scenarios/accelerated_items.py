@@ -88,7 +88,7 @@ class Items:
             self.weigh(region, {balancer["LoadBalancerArn"]: 128})
             self.force_health(region, "")
         self.ga.update_listener(ListenerArn=self.listener, ClientAffinity="NONE")
-        self.lab.eventually(lambda: set(self.health().values()) == {"HEALTHY"})
+        self.lab.eventually(lambda: set(self.health().values()) == {"HEALTHY"}, within_s=900.0)
 
 
 def accelerator_client(lab: Lab) -> Any:
