@@ -20,7 +20,7 @@ from typing import Any
 from lab.core.topology import Topology
 from lab.errors import EnvironmentFailure, LabError
 from lab.supervisor.instance import clear_remains, lock_state, read_instance, remove_run_dir
-from lab.supervisor.parent import PARENT_VARIABLE
+from lab.supervisor.parent import OWNER_VARIABLE, PARENT_VARIABLE
 
 STOP_LIMIT_S = 10.0
 
@@ -138,7 +138,9 @@ class Starting:
     def __init__(self, topology: Topology, *, detach: bool) -> None:
         self._topology = topology
         self._state_dir = Path(topology.state_dir)
-        environment = {name: os.environ[name] for name in ("PATH", "PYTHONPYCACHEPREFIX") if name in os.environ}
+        environment = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPYCACHEPREFIX", OWNER_VARIABLE) if name in os.environ
+        }
         if not detach:
             environment[PARENT_VARIABLE] = str(os.getpid())
         with (self._state_dir / "logs" / "supervisor.log").open("ab") as log:

@@ -7,6 +7,8 @@ import signal
 import sys
 
 PARENT_VARIABLE = "LAB_PARENT_PID"
+OWNER_VARIABLE = "LAB_OWNER_PID"
+"""A detached lab that belongs to a process, a test session or a drill, ends when that does, however it ends."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -20,3 +22,9 @@ def end_with_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != int(parent):  # it went before the call
         raise SystemExit(1)
+
+
+def open_owner() -> int | None:
+    """A descriptor that is readable once the owner has ended, or None without one. Raises ProcessLookupError."""
+    owner = os.environ.pop(OWNER_VARIABLE, None)
+    return None if owner is None or sys.platform != "linux" else os.pidfd_open(int(owner))

@@ -24,6 +24,7 @@ from lab.live.http_server import HttpServer, Request, Response, json_response
 from lab.live.topology_file import read_topology
 from lab.supervisor.instance import Instance, clear_remains, lock_state, write_instance
 from lab.supervisor.memory import descendants
+from lab.supervisor.parent import open_owner
 from lab.supervisor.part import SupervisedPart
 from lab.supervisor.process import PartCommand, log_tail
 
@@ -80,6 +81,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._ending.set)
+        self._follow_owner()
         server = HttpServer(self._answer)
         try:
             for name, process in processes.items():
@@ -97,6 +99,22 @@ class Supervisor:
             await asyncio.gather(*self._hellos, return_exceptions=True)
             self._control.close()
         return self._exit_status
+
+    def _follow_owner(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            owner = open_owner()
+        except ProcessLookupError:
+            self._ending.set()
+            return
+        if owner is not None:
+
+            def ended() -> None:
+                loop.remove_reader(owner)
+                os.close(owner)
+                self._ending.set()
+
+            loop.add_reader(owner, ended)
 
     # starting
 

@@ -1,6 +1,7 @@
 """The lab of a test session: one of its own, in a free block of addresses and a temporary folder, or the running one.
 
-An instance of its own is started with `lab up --detach` and stopped with `lab down`, whatever happened in between.
+An instance of its own is started with `lab up --detach` and stopped with `lab down`, whatever happened in between; if
+this process is killed, the instance ends too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lab.errors import EnvironmentFailure, LabError, UserError
+from lab.supervisor.parent import OWNER_VARIABLE
 from lab.testing.lab import Lab, attach
 
 if TYPE_CHECKING:
@@ -134,7 +136,13 @@ def _lab(folder: Path, *arguments: str, limit_s: float) -> subprocess.CompletedP
     command = [sys.executable, "-m", "lab.cli", "-C", str(folder), *arguments]
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL, check=False
+            command,
+            env={**os.environ, OWNER_VARIABLE: str(os.getpid())},
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise EnvironmentFailure(f"`lab {arguments[0]}` took more than {limit_s:g} s in {folder}") from error

@@ -242,6 +242,27 @@ def test_a_drill_that_is_ended_takes_its_own_lab_with_it(lab: CliLab, number: si
     assert list(lab.temporary.iterdir()) == []
 
 
+def test_a_lab_of_tests_that_are_killed_ends_too(lab: CliLab) -> None:
+    program = (
+        "import signal\nfrom lab.testing import session\n"
+        "session.start('own')\nprint('started', flush=True)\nsignal.pause()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TMPDIR": str(lab.temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    assert len(lab.pids()) > 5
+    process.kill()
+    close(process)
+    eventually(lambda: not lab.pids(), lambda: f"processes are left: {lab.pids()}")
+    assert not list(lab.temporary.glob("lab-tests-*/.lab/instance.json"))
+
+
 def _sends_load(lab: CliLab) -> bool:
     """Whether writes of a drill have been acknowledged: more than the one of each region that `lab up` makes."""
     journals = list(lab.temporary.glob("lab-tests-*/.lab/journal/*.jsonl"))
