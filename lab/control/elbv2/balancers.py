@@ -19,6 +19,7 @@ from lab.control.elbv2.state import (
     as_attributes,
     attributes_of,
     checked_name,
+    named,
     new_arn,
     page,
     tags_of,
@@ -141,11 +142,11 @@ class BalancersPlane:
         if "LoadBalancerArns" in given:
             balancers = [self._state.balancer(call.region, arn) for arn in given["LoadBalancerArns"]]
         elif "Names" in given:
-            by_name = {balancer.name: balancer for balancer in balancers}
-            missing = [name for name in given["Names"] if name not in by_name]
-            if missing:
-                raise AwsError("LoadBalancerNotFound", f"Load balancers '[{', '.join(missing)}]' not found")
-            balancers = [by_name[name] for name in given["Names"]]
+            balancers = named(
+                balancers,
+                given["Names"],
+                lambda names: AwsError("LoadBalancerNotFound", f"Load balancers '[{names}]' not found"),
+            )
         shown, marker = page(balancers, call, lambda balancer: balancer.arn)
         return {"LoadBalancers": [self._shape(balancer) for balancer in shown], "NextMarker": marker}
 

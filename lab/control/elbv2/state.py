@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
 from lab.control.elbv2.hosted_zones import hosted_zone_id
+from lab.control.page import page_after
 from lab.control.record_file import RecordFile
 from lab.core.endpoint_name import EndpointName
 from lab.core.load_balancer import (
@@ -182,15 +183,17 @@ def as_attributes(values: dict[str, str]) -> dict[str, Any]:
 
 
 def page(items: Iterable[T], call: Call, name: Callable[[T], str]) -> tuple[list[T], str | None]:
-    """One page by `Marker` and `PageSize`, and the next marker."""
-    left = list(items)
+    """One page by `Marker` and `PageSize`, and the next marker. Raises AwsError."""
     marker = call.parameters.get("Marker")
-    if marker is not None:
-        names = [name(item) for item in left]
-        if marker not in names:
-            raise AwsError("ValidationError", f"Invalid marker '{marker}'")
-        left = left[names.index(marker) + 1 :]
-    size = call.parameters.get("PageSize", PAGE_MAX)
-    if len(left) <= size:
-        return left, None
-    return left[:size], name(left[size - 1])
+    unknown = AwsError("ValidationError", f"Invalid marker '{marker}'")
+    return page_after(items, marker, call.parameters.get("PageSize", PAGE_MAX), name, unknown)
+
+
+def named(items: Iterable[T], names: Iterable[str], missing: Callable[[str], AwsError]) -> list[T]:
+    """Load balancers or target groups by name, in the order asked for; `missing` is of the names that none has."""
+    by_name = {item.name: item for item in items}  # type: ignore[attr-defined]
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in by_name]
+    if unknown:
+        raise missing(", ".join(unknown))
+    return [by_name[name] for name in wanted]

@@ -19,6 +19,7 @@ from lab.control.elbv2.state import (
     as_attributes,
     attributes_of,
     checked_name,
+    named,
     new_arn,
     page,
     tags_of,
@@ -128,11 +129,11 @@ class TargetGroupsPlane:
         if "TargetGroupArns" in given:
             groups = [self._state.group(call.region, arn) for arn in given["TargetGroupArns"]]
         elif "Names" in given:
-            by_name = {group.name: group for group in groups}
-            missing = [name for name in given["Names"] if name not in by_name]
-            if missing:
-                raise AwsError("TargetGroupNotFound", f"One or more target groups not found: {', '.join(missing)}")
-            groups = [by_name[name] for name in given["Names"]]
+            groups = named(
+                groups,
+                given["Names"],
+                lambda names: AwsError("TargetGroupNotFound", f"One or more target groups not found: {names}"),
+            )
         elif "LoadBalancerArn" in given:
             used = self._state.balancer(call.region, given["LoadBalancerArn"]).target_group_arns
             groups = [group for group in groups if group.arn in used]

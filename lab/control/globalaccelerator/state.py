@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
+from lab.control.page import page_after
 from lab.control.record_file import RecordFile
 from lab.core.accelerator import HOSTED_ZONE_ID, Accelerator, AcceleratorListener, Accelerators, EndpointGroup
 from lab.core.endpoint_name import EndpointName
@@ -154,18 +155,11 @@ def check_region(call: Call) -> None:
 
 
 def page(items: Sequence[T], call: Call, name: Callable[[T], str], size: int = 100) -> tuple[list[T], str | None]:
-    """One page by `NextToken` and `MaxResults`, and the next token."""
-    left = list(items)
+    """One page by `NextToken` and `MaxResults`, and the next token. Raises AwsError."""
     token = call.parameters.get("NextToken")
-    if token is not None:
-        names = [name(item) for item in left]
-        if token not in names:
-            raise AwsError("InvalidNextTokenException", f"There isn't another item to return for the token {token!r}")
-        left = left[names.index(token) + 1 :]
-    size = call.parameters.get("MaxResults", size)
-    if len(left) <= size:
-        return left, None
-    return left[:size], name(left[size - 1])
+    message = f"There isn't another item to return for the token {token!r}"
+    unknown = AwsError("InvalidNextTokenException", message)
+    return page_after(items, token, call.parameters.get("MaxResults", size), name, unknown)
 
 
 def invalid(message: str) -> AwsError:
