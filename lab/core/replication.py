@@ -122,6 +122,11 @@ class Replication:
             self._account(acknowledged, now_ms)
         self._store.commit()
 
+    def on_met(self, region: str, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
+        """A region's engine is met for the first time: what earlier runs of it had `acknowledged` is lost."""
+        self._account((w for w in acknowledged if w.region == region and not w.of_this_run), now_ms)
+        self._store.commit()
+
     def _account(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
         for write in acknowledged:
             if write.table in self._ledger.groups and not self._will_be_read(write):
@@ -255,15 +260,17 @@ class Replication:
             self._filling.on_page(fill, page, next_key, position, now_ms)
             self._store.commit()
 
-    def on_gap(self, table: str, region: str, bound_ms: int, now_ms: int) -> None:
+    def on_gap(self, table: str, region: str, bound_ms: int, through: str) -> None:
         """Records of a stream are missing, all from before `bound_ms`: what they did is found by comparing the table.
 
-        What was written or deleted in the gap counts as written at its end.
+        What was written or deleted in the gap counts as written at its end. `through` is the sequence number up to
+        which records may be missing; reading goes on beyond it.
         """
         group = self._ledger.groups.get(table)
         if group is not None and region in group.replicas:
             self._filling.compare(table, region, "gap", bound_ms)
-            self._store.set_checkpoint(table, region, Checkpoint(self.checkpoint(table, region).sequence))
+            beyond = max(through, self.checkpoint(table, region).sequence)
+            self._store.set_checkpoint(table, region, Checkpoint(beyond))
             self._store.commit()
 
     def on_caught_up(self, table: str, region: str, now_ms: int) -> None:

@@ -205,13 +205,22 @@ class Filling:
                 if known is not None and not _is_gone(known, region):
                     self._write_in_gap(table, region, key, None, 0, known, position, state, now_ms)
             del self._closing[table, region]
-            self.set_filled(table, region)
+            self._close_gap(table, region, group, state)
         elif all((table, other) in self._closing for other in self._active(table, group)):
             self._close_salvage(table, group, now_ms)
         else:
             return False  # the others are still being scanned
         self._cleared.discard(table)
         return True
+
+    def _close_gap(self, table: str, region: str, group: Group, state: ReplicaState) -> None:
+        """A replica that was being filled when the gap was met goes on to be, from the start."""
+        if state.filled:
+            self.set_filled(table, region)
+            return
+        group.comparing.discard(region)
+        group.scanned[region] = 0
+        self._store.set_replica(table, region, replace(state, scanned_to=None, compare="", bound_ms=0))
 
     def _close_salvage(self, table: str, group: Group, now_ms: int) -> None:
         for key in self._unseen(table):

@@ -32,6 +32,7 @@ class _Table:
     records: deque[LoggedRecord] = field(default_factory=deque)
     first: int = 0
     """How many records were dropped: the index of the oldest one."""
+    trimmed: str = ""
 
 
 class Trimmed(Exception):
@@ -59,7 +60,7 @@ class StreamLog:
         kept = self._tables.setdefault(table, _Table())
         kept.records.append(record)
         if len(kept.records) > self._records_max:
-            kept.records.popleft()
+            kept.trimmed = kept.records.popleft().sequence
             kept.first += 1
 
     def forget(self, table: str) -> None:
@@ -70,6 +71,11 @@ class StreamLog:
         """The index of the oldest record that is still there."""
         kept = self._tables.get(table)
         return 0 if kept is None else kept.first
+
+    def trimmed(self, table: str) -> str:
+        """The sequence number of the last record that was dropped, "" if none was."""
+        kept = self._tables.get(table)
+        return "" if kept is None else kept.trimmed
 
     def after(self, table: str, sequence: str) -> int:
         """The index of the first record beyond a sequence number. Raises Trimmed if records between are gone."""

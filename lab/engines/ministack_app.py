@@ -10,8 +10,9 @@
   `userIdentity`.
 - A DynamoDB request with any `x-lab-` header (`x-lab-report: 1` if for nothing else) is told `x-lab-boot`, which names
   this run of the engine; `x-lab-position`, the counter of the last stream record made so far, of any table; and, if it
-  made stream records itself, `x-lab-sequence`, the sequence number of its first. Whoever passes answers on to users
-  drops these headers.
+  made stream records itself, `x-lab-sequence`, the sequence number of its first. With a stream's iterator it is told
+  `x-lab-trimmed`, the last sequence number that the stream may lack: of a record that has aged out, or that would have
+  been made while the stream was off ("" if there are none). Whoever passes answers on to users drops these headers.
 - Everything is in the lab's one account; MiniStack would make an account of any access key of twelve digits.
 - Its admin paths answer 403, its TTL reaper finds nothing to do (it would delete without a stream record), the host's
   init scripts and Docker are left alone.
@@ -94,6 +95,8 @@ class EngineApp:
         sent.append((b"x-lab-position", b"%d" % dynamodb._stream_seq_counter))
         if call.sequence is not None:
             sent.append((b"x-lab-sequence", call.sequence.encode("ascii")))
+        if target.endswith(b".GetShardIterator") and status == 200:
+            sent.append((b"x-lab-trimmed", _trimmed_of(body).encode("ascii")))
         await _respond(send, status, sent, answer if isinstance(answer, bytes) else answer.encode())
 
     async def _execute(self, operation: str, body: bytes, lab: dict[bytes, bytes], call: _Call) -> Answer:
@@ -120,6 +123,10 @@ class EngineApp:
             self._schedulers_started = True
             eventbridge.start_scheduler()
             scheduler.start_scheduler()
+
+
+_trimmed: dict[str, str] = {}
+"""By table: the last sequence number that its stream may lack."""
 
 
 class _TtlSettings(responses.AccountRegionScopedDict):  # type: ignore[misc]
@@ -149,13 +156,41 @@ def _install() -> None:
                 record["lab"] = call.mark
         return record
 
+    drop, trim = dynamodb.drop_stream_records, dynamodb._trim_stream_records
+
+    def drop_noting(name: str, table: dict[str, Any] | None = None) -> None:
+        drop(name, table)
+        _trimmed.pop(name, None)
+        if name in dynamodb._tables:  # the table lives on; what is written until its next stream is in none
+            _trimmed[name] = dynamodb._next_stream_seq()
+
+    def trim_noting(name: str, **where: Any) -> None:
+        records = dynamodb._stream_records.get(name)
+        if not records or not _is_old(records[0]):
+            return
+        before = list(records)
+        trim(name, **where)
+        if gone := len(before) - len(records):
+            _trimmed[name] = before[gone - 1]["dynamodb"]["SequenceNumber"]
+
     def one_account(access_key_id: str) -> None:
         responses._request_account_id.set(os.environ["MINISTACK_ACCOUNT_ID"])
 
     dynamodb._build_change_record = build_marked
+    dynamodb.drop_stream_records, dynamodb._trim_stream_records = drop_noting, trim_noting
     dynamodb._ttl_settings = _TtlSettings()
     ministack.set_request_account_id = one_account
     dynamodb._lab_installed = True
+
+
+def _is_old(record: dict[str, Any]) -> bool:
+    old: bool = dynamodb._record_age_cutoff(record, time.time() - dynamodb._STREAM_RETENTION_SECONDS)
+    return old
+
+
+def _trimmed_of(body: bytes) -> str:
+    stream = str(orjson.loads(body).get("StreamArn"))
+    return _trimmed.get(dynamodb_streams._table_from_stream_arn(stream) or "", "")
 
 
 def _read_stream(body: bytes) -> bytes | None:

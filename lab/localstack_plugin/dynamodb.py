@@ -172,6 +172,9 @@ class DynamoDbChanges:
                 },
             )
             return
+        if operation == "GetShardIterator":
+            with self._guard:
+                response.headers["x-lab-trimmed"] = self.log.trimmed(_table_name(body["StreamArn"]))
         self._respond(chain, response, 200, answer)
 
     def _stream(self, operation: str, body: dict[str, Any]) -> dict[str, Any] | bytes:

@@ -72,6 +72,11 @@ class SimEngine:
             self._versions[apply.key] = apply.version
         return Outcome("applied", self.position) if count is None else Outcome("failed")
 
+    @property
+    def trimmed(self) -> str:
+        """The sequence number of the last record that is gone."""
+        return sequence_of(self.stream[self.horizon - 1]) if self.horizon else ""
+
     def read(self, after: int, limit: int) -> list[Record] | None:
         """Records beyond a position; None if the first of them are gone."""
         if 0 < after < self.horizon:

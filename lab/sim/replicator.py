@@ -144,6 +144,8 @@ class SimReplicator:
         if checkpoint.exact:
             records = engine.read(checkpoint.position, limit + 1)
             return records and records[:limit], len(records or ()) > limit
+        if engine.trimmed > checkpoint.sequence:
+            return None, False
         found = [r for r in engine.read(0, len(engine.stream)) or () if sequence_of(r) > checkpoint.sequence]
         return found[:limit], len(found) > limit
 
@@ -160,7 +162,7 @@ class SimReplicator:
         if records is None:
             horizon = self._engines[region].read(0, 1)
             bound_ms = horizon[0].time_ms - 1 if horizon else self._world.now_ms
-            self.core.on_gap(self._table, region, bound_ms, self._world.now_ms)
+            self.core.on_gap(self._table, region, bound_ms, self._engines[region].trimmed)
             self._read(region)
             return
         if records:
@@ -202,6 +204,8 @@ class SimReplicator:
             self.core.on_reset(region, self._world.now_ms, self._acknowledged({**self._boots, region: boot}))
         else:
             self.store.set_boot(region, boot)
+            if known is None:
+                self.core.on_met(region, self._acknowledged({region: boot}), self._world.now_ms)
             self.core.commit()
         self._boots[region] = boot
         return known in (None, boot)

@@ -132,13 +132,9 @@ class _History:
             self._replicator.store.countdown = fault.count
             return
         elif fault.kind == "gap":
-            checkpoint = self._replicator.store.checkpoint(TABLE, fault.region)
-            if checkpoint is not None and checkpoint.exact:  # before that nobody could tell
-                self._engines[fault.region].forget_records()
+            self._engines[fault.region].forget_records()
             return
         elif fault.kind == "lose_data":
-            if self._replicator.store.boot(fault.region) is None:
-                return  # the replicator has to have met the engine to miss it
             self._engines[fault.region].alive = False
         if fault.kind != "late_replica":
             self._active.append(fault)

@@ -48,6 +48,7 @@ def test_records_that_were_dropped_are_not_passed_over_in_silence() -> None:
         log.after("t", "0")
     assert [record.key for record in log.read("t", log.after("t", sequences[1]))[0]] == ["c"]
     assert [record.key for record in log.read("t", log.oldest("t"))[0]] == ["b", "c"]
+    assert log.trimmed("t") == sequences[0]
 
 
 def test_a_local_write_that_was_not_read_fences_its_key_alone() -> None:

@@ -4,6 +4,8 @@ import asyncio
 
 from replicator_lab import ReplicatorLab, eventually
 
+from lab.core.faults import Fault
+
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 TABLE = "things"
 STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
@@ -90,6 +92,26 @@ def test_writes_that_left_no_record_are_found_by_comparing_the_tables() -> None:
                 "new": "unseen",
                 "after": "seen",
             }
+
+    asyncio.run(test())
+
+
+def test_records_that_were_gone_before_any_was_read_are_made_up_for_by_comparing_the_tables() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.fault(Fault("down", "down", 0, region=WEST))
+            await lab.create_global(TABLE)
+            await lab.put(EAST, TABLE, "east", "1")
+            await lab.put(WEST, TABLE, "recorded", "1")
+            for enabled in ({"StreamEnabled": False}, STREAM):
+                await lab.put(WEST, TABLE, f"before {enabled['StreamEnabled']}", "1")
+                await lab.dynamodb(WEST, "UpdateTable", {"TableName": TABLE, "StreamSpecification": enabled})
+            await lab.put(WEST, TABLE, "after", "1")
+            await lab.fault()
+            await eventually(lambda: lab.value(EAST, TABLE, "recorded"))
+            await eventually(lambda: lab.value(WEST, TABLE, "east"))
+            expected = ["after", "before False", "before True", "east", "recorded"]
+            assert sorted(await lab.agree(TABLE)) == expected
 
     asyncio.run(test())
 

@@ -94,5 +94,26 @@ def test_what_had_not_left_a_lost_region_is_reported_exactly() -> None:
     asyncio.run(test())
 
 
+def test_what_a_region_lost_before_the_replicator_ever_reached_it_is_reported() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.fault(Fault("down", "down", 0, region=EAST))
+            await lab.create_global(TABLE)
+            await lab.put(EAST, TABLE, "gone", "1")
+            await lab.put(EAST, TABLE, "written again", "1")
+            await lab.restart(f"engine-{EAST}")
+            await lab.put(EAST, TABLE, "written again", "2")
+            await lab.put(WEST, TABLE, "west", "1")
+            await lab.fault()
+            await eventually(lambda: lab.value(EAST, TABLE, "west"))
+            assert sorted(await lab.agree(TABLE)) == ["west", "written again"]
+            lost = (await lab.get("/lost"))["lost"]
+            assert [(e["key"]["id"]["S"], e["region"], e["reason"]) for e in lost if e["key"]["id"]["S"] == "gone"] == [
+                ("gone", EAST, "not_captured")
+            ]
+
+    asyncio.run(test())
+
+
 async def captured(lab: ReplicatorLab, region: str, count: int) -> bool:
     return bool((await lab.get("/status"))["regions"][region]["captured"] >= count)

@@ -49,10 +49,15 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer's body and the stream position that it was given at."""
+    """An answer's body and the stream position that it was given at.
+
+    `trimmed`, with iterators alone: the last sequence number that the stream may lack, "" if it lacks none; None where
+    the engine does not say.
+    """
 
     body: bytes
     position: int
+    trimmed: str | None = None
 
 
 class Engine:
@@ -99,7 +104,8 @@ class Engine:
         if response.status != 200:
             raise _error(response.status, response.body)
         position = response.header("x-lab-position")
-        return Answer(response.body, NO_POSITION if position is None else int(position))
+        at = NO_POSITION if position is None else int(position)
+        return Answer(response.body, at, response.header("x-lab-trimmed"))
 
     async def read(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Call an operation that only reads."""

@@ -35,7 +35,7 @@ class Reader:
     is_up: Callable[[], bool]
     on_read: Callable[[str, str, bool], None]
     on_restart: Callable[[Engine, str], Awaitable[None]]
-    on_gap: Callable[[str, str, int], None]
+    on_gap: Callable[[str, str, int, str], None]
     log: Callable[[str], None]
     captured: int = 0
     trouble: str | None = None
@@ -90,7 +90,7 @@ class Reader:
             self._wake.set()
             return count
         except StreamGap as gap:
-            self.on_gap(self.table, self.engine.region, gap.bound_ms)
+            self.on_gap(self.table, self.engine.region, gap.bound_ms, gap.through)
             self._wake.set()
             return count
         except (CallFailed, EngineError) as error:

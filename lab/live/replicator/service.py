@@ -254,9 +254,9 @@ class Replicator:
             self._filler.kick()
         self._progress.set()
 
-    def _on_gap(self, table: str, region: str, bound_ms: int) -> None:
+    def _on_gap(self, table: str, region: str, bound_ms: int, through: str) -> None:
         self._context.log(f"{region}: the stream of {table} has lost records that were not read; comparing the table")
-        self._core.on_gap(table, region, bound_ms, now_ms())
+        self._core.on_gap(table, region, bound_ms, through)
         self._kick()
 
     async def _on_restart(self, engine: Engine, boot: str) -> None:
@@ -270,6 +270,10 @@ class Replicator:
                 acknowledged = await self._acknowledged({engine.region: boot})
                 self._store.set_boot(engine.region, boot)
                 self._core.on_reset(engine.region, now_ms(), acknowledged)
+            elif known is None:
+                earlier = await self._journals.acknowledged(engine.region, int(boot.partition("-")[0]))
+                self._store.set_boot(engine.region, boot)
+                self._core.on_met(engine.region, earlier, now_ms())
             engine.boot = boot
             self._store.set_boot(engine.region, boot)
             self._core.commit()

@@ -1,7 +1,7 @@
 """Reads one table's stream in one region to its end, again and again, from where the checkpoint says.
 
-Iterators are kept only in memory; after anything unexpected a new one is made from the checkpoint. When the stream
-no longer has what the checkpoint names, records are missing: `StreamGap`.
+Iterators are kept only in memory; after anything unexpected a new one is made from the checkpoint. When records beyond
+the checkpoint are gone, the first that there ever were among them, that is told: `StreamGap`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ from lab.live.replicator.engine import SHARD, Engine, EngineError
 
 LIMIT = 500
 NEARLY_A_PAGE_BYTES = 500_000
+LAST = "9" * 30
 
 
 class StreamGap(Exception):
-    """Records beyond the checkpoint, all from before `bound_ms`, are gone: a day was missed, or the stream is new."""
+    """Records beyond the checkpoint, all from before `bound_ms`, are gone: a day was missed, or the stream is new.
 
-    def __init__(self, table: str, bound_ms: int) -> None:
+    None beyond the sequence number `through` are missing.
+    """
+
+    def __init__(self, table: str, bound_ms: int, through: str) -> None:
         super().__init__(table)
-        self.bound_ms = bound_ms
+        self.bound_ms, self.through = bound_ms, through
 
 
 class Stream:
@@ -70,16 +74,18 @@ class Stream:
             except EngineError as error:
                 if error.name != "TrimmedDataAccessException":
                     raise
-                raise StreamGap(self._table, await self._horizon_ms(where)) from error
-        self._skip_to = checkpoint.sequence
-        return await self._from_horizon(where)
-
-    async def _from_horizon(self, where: dict[str, str]) -> str:
         start = {"ShardIteratorType": "TRIM_HORIZON"}
-        return str((await self._engine.read("GetShardIterator", {**where, **start}))["ShardIterator"])
+        answer = await self._engine.call("GetShardIterator", orjson.dumps({**where, **start}))
+        iterator = str(orjson.loads(answer.body)["ShardIterator"])
+        # What cannot be found although the engine does not say that it is gone counts as gone.
+        trimmed = answer.trimmed if answer.trimmed is not None or not checkpoint.exact else LAST
+        if trimmed is not None and trimmed > checkpoint.sequence:
+            raise await self._gap(iterator, trimmed)
+        self._skip_to = checkpoint.sequence
+        return iterator
 
-    async def _horizon_ms(self, where: dict[str, str]) -> int:
-        """When the first record that is left was written, or now."""
-        iterator = await self._from_horizon(where)
+    async def _gap(self, iterator: str, trimmed: str) -> StreamGap:
+        asked_ms = now_ms()
         records = (await self._engine.read("GetRecords", {"ShardIterator": iterator, "Limit": 1}))["Records"]
-        return int(records[0]["dynamodb"]["SequenceNumber"][:20]) - 1 if records else now_ms()
+        bound_ms = int(records[0]["dynamodb"]["SequenceNumber"][:20]) - 1 if records else asked_ms
+        return StreamGap(self._table, bound_ms, "" if trimmed == LAST else trimmed)
