@@ -23,7 +23,7 @@ KEPT = {"logs", "cache", "lock"}
 UNFINISHED = "*/.installing-*"
 """In the cache: what pip had not finished installing when it was ended."""
 RUN_DIR_PREFIX = "lab-"
-REMOVING_LIMIT_S = 2.0
+REMOVING_LIMIT_S = 5.0
 CLAIM = "state"
 
 

@@ -125,7 +125,8 @@ class CliLab:
         """No process, no port, no temporary file, no state but logs."""
         eventually(lambda: not self.pids(), lambda: f"processes are left: {self.pids()}")
         self.assert_silent()
-        assert sorted(path.name for path in self.temporary.iterdir()) == []
+        left = sorted(str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*"))
+        assert not left, f"temporary files are left: {left}"
         assert {path.name for path in self.state_dir.iterdir()} <= {"logs", "lock", "cache"}
 
     def assert_silent(self) -> None:
