@@ -16,6 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+
 from lab.compose.sdk import docker_client
 from lab.testing import RegionContainers
 from lab.testing.region import make_client
@@ -87,7 +89,7 @@ def warm_call(client: Any, executor: str) -> float:
                     Code={"ZipFile": buffer.getvalue()},
                 )
                 break
-            except Exception:
+            except (EndpointConnectionError, ConnectionClosedError, ReadTimeoutError):  # it is still starting
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.25)

@@ -40,6 +40,9 @@ from lab.live.part_address import part_address
 
 RELAY_PORT_OFFSET = 1
 """The engine's relay listens on the port after the front's own part port."""
+LOCALSTACK_LIMITS = {"dynamodb_max": 16, "others_max": 48}
+"""LocalStack works off whatever it was ever asked, also for callers who have long left: on a machine that is too slow
+its backlog would grow until it did nothing else."""
 
 
 class FrontPart:
@@ -52,7 +55,8 @@ class FrontPart:
         self._region = region
         self._replicator = HttpClient(part_address(topology, "replicator"))
         self._control = HttpClient(part_address(topology, "control"), limit=256)
-        self._engine = EngineCalls(engine_address, f"front-{region}:{topology.aws_port}")
+        limits = LOCALSTACK_LIMITS if topology.engine == "localstack" else {}
+        self._engine = EngineCalls(engine_address, f"front-{region}:{topology.aws_port}", **limits)
         self._engine_logs = HttpClient(engine_address, limit=2)
         self._journal = Journal(Path(topology.state_dir) / "journal" / f"{region}.jsonl")
         self._waker = Waker(self._replicator, region)

@@ -42,12 +42,16 @@ class EngineFailed(Exception):
 
 
 class EngineCalls:
-    """Calls to one region's engine. `host` is the Host that it sees unless a request keeps its own."""
+    """Calls to one region's engine. `host` is the Host that it sees unless a request keeps its own.
 
-    def __init__(self, address: Address, host: str) -> None:
+    At most so many calls are with the engine at once, to DynamoDB and to all other services; the rest wait here, where a
+    caller who leaves takes his call along.
+    """
+
+    def __init__(self, address: Address, host: str, *, dynamodb_max: int = 64, others_max: int = 256) -> None:
         self._host = host
-        self._dynamodb = HttpClient(address, limit=64)
-        self._others = HttpClient(address, limit=256)
+        self._dynamodb = HttpClient(address, limit=dynamodb_max)
+        self._others = HttpClient(address, limit=others_max)
 
     async def forward(self, request: Request, *, keep_host: bool = False, idempotent: bool = False) -> Response:
         """Pass a request on as it is, without the lab's own headers, and its answer back. Raises EngineFailed."""
