@@ -128,8 +128,9 @@ def _is_free(port: int, kind: socket.SocketKind) -> bool:
 
 def _is_up(run: Run, folder: Path) -> bool:
     label = f"label=com.docker.compose.project.working_dir={folder}"
-    status, output = run(["docker", "ps", "--quiet", "--filter", label])
-    return status == 0 and bool(output.strip())
+    status, output = run(["docker", "ps", "--filter", label, "--format", '{{.Label "com.docker.compose.project"}}'])
+    # A test suite's own regions have ports of their own.
+    return status == 0 and any(not name.startswith("lab-tests-") for name in output.split())
 
 
 def _images(run: Run, environment: Mapping[str, str], engine: str) -> list[Finding]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.compose.host import find_project
+from lab.compose.layout import topology_of
 from lab.doctor import examine
 from lab.errors import EnvironmentFailure, UserError
 
@@ -55,6 +56,7 @@ class ContainersUp:
         """Look before anything starts. Raises UserError, EnvironmentFailure."""
         if not (self._folder / "docker-compose.yml").is_file():
             raise UserError(f"{self._folder} has no docker-compose.yml: call this in the lab's own folder (`lab -C`)")
+        topology_of(self._environment)  # refuses settings that every container would refuse
         problems = [f for f in examine(self._folder, self._environment) if f.ok is False]
         if problems:
             told = "\n".join(f"  {problem.what}: {problem.found}" for problem in problems)
@@ -90,9 +92,12 @@ class ContainersUp:
             health = state.get("Health", {}).get("Status")
             if state["Status"] == "running" and health in (None, "healthy", "starting"):
                 continue
-            words = container.logs(tail=LOG_LINES).decode(errors="replace").strip()
+            lines = container.logs(tail=LOG_LINES).decode(errors="replace").splitlines()
+            words = list(dict.fromkeys(line for line in lines if line.strip()))  # each restart says the same
+            if not words:
+                continue  # it never ran
             condition = health if state["Status"] == "running" else f"{state['Status']} ({state.get('ExitCode')})"
-            told.append(f"\n{service} is {condition}:\n" + "\n".join(f"  {line}" for line in words.splitlines()))
+            told.append(f"\n{service} is {condition}:\n" + "\n".join(f"  {line}" for line in words))
         return "".join(told)
 
 

@@ -1,8 +1,8 @@
 """The container that deploys the handlers, proves that it worked, and deploys again when their files change.
 
-`docker compose watch` copies what is edited on the host into its folder; `lab deploy` on the host puts a folder
-`incoming` beside its socket and waits for the answer (`lab.compose.redeploy`). It is healthy once a request has gone
-through every region and an item has been replicated each way.
+`docker compose watch` makes the container anew with what was edited on the host; `lab deploy` puts a folder `incoming`
+into it and waits for the answer (`lab.compose.redeploy`). It is healthy once a request has gone through every region
+and an item has been replicated each way.
 """
 
 from __future__ import annotations

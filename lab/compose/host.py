@@ -28,6 +28,8 @@ FOLDER = "com.docker.compose.project.working_dir"
 BACKBONE_NETWORK = "backbone"
 REFILL_LIMIT_S = 90.0
 POLL_S = 0.25
+TESTS_PREFIX = "lab-tests-"
+"""Projects of this name are a test suite's own (`lab.testing.RegionContainers`)."""
 UNPUBLISHED = (PART_PORT, RELAY_PORT)
 
 
@@ -123,7 +125,9 @@ def find_project(folder: Path) -> ComposeProject | None:
     found = client.containers.list(
         all=True, filters={"label": [f"{FOLDER}={folder}", f"{SERVICE}=control", "com.docker.compose.oneoff=False"]}
     )
-    return ComposeProject(found[0].labels[PROJECT], client) if found else None
+    names = sorted({container.labels[PROJECT] for container in found})
+    names = [name for name in names if not name.startswith(TESTS_PREFIX)]
+    return ComposeProject(names[0], client) if names else None
 
 
 def attach(folder: Path) -> ComposeLab | None:

@@ -4,7 +4,8 @@ The calls are those of `lab.engines.ministack_app`: `x-lab-apply`, `x-lab-after`
 `x-lab-boot`, `x-lab-position` and `x-lab-sequence` on the way out. LocalStack's own streams go through a Kinesis
 emulation and know whole seconds only, so the changes are taken where LocalStack makes their records. The writes of one
 table follow one another: what a write finds, what it leaves and its record are one step. LocalStack makes no records
-for ExecuteTransaction and BatchExecuteStatement, so their writes would never be replicated: they are refused.
+for ExecuteTransaction and BatchExecuteStatement: their writes to tables that have a stream, as every replica has, would
+never be replicated, so they are refused.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import orjson
 from localstack.aws import handlers  # type: ignore[import-not-found]
 
+from lab.core.dynamodb_statement import statement_write
 from lab.core.stream_log import PAGE, LoggedRecord, StreamLog, Trimmed
 from lab.core.topology import ACCOUNT_ID
 
@@ -36,6 +38,8 @@ WRITES = frozenset(
     }
 )
 UNRECORDED = frozenset({"BatchExecuteStatement", "ExecuteTransaction"})
+EXPIRED_BY = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
+"""https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html"""
 STREAMS = {"ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"}
 STREAMS_TARGET = "DynamoDBStreams_20120810."
 TARGET = "DynamoDB_20120810."
@@ -45,9 +49,13 @@ SHARD = "shardId-00000000000000000000-00000000"
 
 @dataclass
 class _Call:
-    """One DynamoDB call while it is handled: its locks, its marks by key, and its first record's sequence number."""
+    """One DynamoDB call while it is handled: its locks, its marks by key, and its first record's sequence number.
+
+    With `expiry` it deletes an item whose time to live is over, and its record says so as DynamoDB's do.
+    """
 
     lab: bool
+    expiry: bool = False
     marks: dict[str, str] = field(default_factory=dict)
     locks: list[threading.Lock] = field(default_factory=list)
     sequence: str | None = None
@@ -74,15 +82,20 @@ class DynamoDbChanges:
         if not target.startswith("DynamoDB"):
             return
         operation = target.rpartition(".")[2]
-        call = _Call("x-lab-report" in headers or "x-lab-apply" in headers)
+        call = _Call("x-lab-report" in headers or "x-lab-apply" in headers, expiry="x-lab-expiry" in headers)
         if call.lab and operation in STREAMS:
             self._answer_stream(chain, operation, context.request, response)
             return
         if operation in UNRECORDED and not context.is_internal_call:
-            message = f"{operation} is not served by regions on LocalStack: its writes would not be replicated"
-            body = {"__type": "com.amazon.coral.service#UnknownOperationException", "message": message}
-            self._respond(chain, response, 400, body)
-            return
+            streamed = sorted(filter(_has, _tables_of_statements(_json(context.request))))
+            if streamed:
+                message = (
+                    f"{operation} to {streamed[0]} is not served by regions on LocalStack: its writes would not be "
+                )
+                message += "in the table's stream, nor replicated; ExecuteStatement and TransactWriteItems are"
+                body = {"__type": "com.amazon.coral.service#UnknownOperationException", "message": message}
+                self._respond(chain, response, 400, body)
+                return
         self._current.call = context.lab_call = call
         if operation in WRITES:
             self._enter(chain, call, operation, context.request, response)
@@ -116,6 +129,8 @@ class DynamoDbChanges:
         with self._guard:
             for table, made in records_map.items():
                 for record in made["records"]:
+                    if call is not None and call.expiry:
+                        record["userIdentity"] = EXPIRED_BY
                     sequence = self.log.next_sequence(time.time_ns() // 1_000_000)
                     self.log.append(table, _logged(record, sequence, marks))
                     if call is not None and call.sequence is None:
@@ -248,6 +263,8 @@ def _logged(record: dict[str, Any], sequence: str, marks: dict[str, str]) -> Log
     change = {name: value for name, value in record["dynamodb"].items() if name != "SequenceNumber"}
     change["SequenceNumber"] = sequence
     kept = {"eventID": record.get("eventID", ""), "eventName": record["eventName"], "dynamodb": change}
+    if "userIdentity" in record:
+        kept["userIdentity"] = record["userIdentity"]
     key = _canonical(change["Keys"])
     mark = marks.get(key)
     if mark is not None:
@@ -292,6 +309,13 @@ def _tables(operation: str, body: dict[str, Any]) -> set[str]:
         case _:
             names = [body.get("TableName", "")]
     return {_table_name(name) for name in names if isinstance(name, str)}
+
+
+def _tables_of_statements(body: dict[str, Any]) -> set[str]:
+    """The tables that a batch or transaction of PartiQL statements writes."""
+    entries = body.get("TransactStatements") or body.get("Statements") or []
+    found = (statement_write(str(entry.get("Statement", "")), []) for entry in entries if isinstance(entry, dict))
+    return {_table_name(write.table) for write in found if write is not None}
 
 
 def _names_a_table(word: str) -> bool:

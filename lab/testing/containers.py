@@ -30,6 +30,8 @@ FIRST_NETWORK, LAST_NETWORK = 78, 127
 """Second numbers of the backbones that tests take (10.78.0.0/16, ...)."""
 FIRST_PORT, LAST_PORT = 20_000, 30_000
 PORTS = ("GLOBAL", "CONTROL", "DNS", *(f"{kind}_{n}" for n in (1, 2, 3) for kind in ("AWS", "HTTP")))
+TESTS_PREFIX = "lab-tests-"
+REMOVE = ("--profile", "three", "down", "-v", "--remove-orphans", "--timeout", "3")
 PEOPLE = ("client-dublin", "client-virginia", "client-tokyo")
 
 
@@ -55,7 +57,7 @@ class RegionContainers:
             raise UserError(f"engine: expected localstack or ministack, got {engine!r}")
         self.engine, self.three = engine, three
         self._left_out = () if people else PEOPLE
-        self.project = f"lab-tests-{os.getpid()}-{id(self) & 0xFFFF:x}"
+        self.project = f"{TESTS_PREFIX}{os.getpid()}-{id(self) & 0xFFFF:x}"
         self._folder = compose_folder()
         self._environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST", "LAB_TAG") if name in os.environ},
@@ -82,6 +84,7 @@ class RegionContainers:
         from lab.testing.lab import Lab
 
         client = docker_client()
+        self._remove_dead(client)
         self._environment["LAB_BACKBONE"] = f"10.{_free_network(client)}"
         ports = _free_ports()
         self._environment |= {f"LAB_PORT_{name}": str(next(ports)) for name in PORTS}
@@ -99,6 +102,13 @@ class RegionContainers:
             raise
         return self
 
+    def _remove_dead(self, client: Any) -> None:
+        """Remove what test suites left that were killed on this machine: their process ids are in their names."""
+        for project in projects_of_tests(client, self._folder):
+            pid = project.removeprefix(TESTS_PREFIX).partition("-")[0]
+            if pid.isdecimal() and not _is_alive(int(pid)):
+                self._compose(["-p", project, *REMOVE], STOP_LIMIT_S)
+
     def stop(self) -> None:
         """Remove everything: containers, networks, volumes."""
         import shutil
@@ -106,7 +116,7 @@ class RegionContainers:
         if self._lab is not None:
             self._lab.close()
             self._lab = None
-        done = self._compose(["--profile", "three", "down", "-v", "--remove-orphans", "--timeout", "3"], STOP_LIMIT_S)
+        done = self._compose(REMOVE, STOP_LIMIT_S)
         shutil.rmtree(self._state(), ignore_errors=True)
         if done.returncode != 0:
             raise EnvironmentFailure(f"the regions of {self.project} were not all removed: {done.stderr.strip()}")
@@ -140,6 +150,23 @@ class RegionContainers:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def projects_of_tests(client: Any, folder: Path) -> list[str]:
+    """The Compose projects of test suites that were started from a folder, running or not."""
+    label = f"com.docker.compose.project.working_dir={folder}"
+    names = {c.labels["com.docker.compose.project"] for c in client.containers.list(all=True, filters={"label": label})}
+    return sorted(name for name in names if name.startswith(TESTS_PREFIX))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _free_network(client: Any) -> int:

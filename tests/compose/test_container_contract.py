@@ -8,9 +8,13 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +105,23 @@ def test_the_later_of_two_writes_wins_in_both_regions(regions: RegionContainers,
         assert found is not None and found["from"] == {"S": WEST}
 
 
+def test_statements_are_read_in_batches_and_their_writes_replicated_or_refused(
+    regions: RegionContainers, table: str
+) -> None:
+    dynamodb = regions.client("dynamodb", EAST)
+    dynamodb.put_item(TableName=table, Item={"id": {"S": "read"}})
+    reading = {"Statement": f'SELECT * FROM "{table}" WHERE id = ?', "Parameters": [{"S": "read"}]}
+    (answer,) = dynamodb.batch_execute_statement(Statements=[reading])["Responses"]
+    assert answer["Item"] == {"id": {"S": "read"}}
+    writing = {"Statement": f"INSERT INTO \"{table}\" VALUE {{'id': 'written'}}"}
+    if regions.engine == "localstack":
+        with pytest.raises(dynamodb.exceptions.ClientError, match="nor replicated"):
+            dynamodb.batch_execute_statement(Statements=[writing])
+    else:
+        dynamodb.batch_execute_statement(Statements=[writing])
+        regions.lab.eventually(lambda: item(regions, WEST, table, "written"), within_s=60)
+
+
 def make_function(regions: RegionContainers, name: str, source: str, **settings: Any) -> Any:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as package:
@@ -175,7 +196,73 @@ def test_a_region_that_was_killed_comes_back_with_its_tables_and_functions(
     assert answer.status == 200
 
 
-@pytest.mark.parametrize("fault", ["pause", "disconnect"])
+def test_a_region_whose_container_is_restarted_fills_again_by_itself(regions: RegionContainers, table: str) -> None:
+    regions.client("dynamodb", EAST).put_item(TableName=table, Item={"id": {"S": "kept"}})
+    regions.lab.converged(table)
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    running.project.container(EAST).restart(timeout=3)
+    regions.lab.eventually(lambda: item(regions, EAST, table, "kept"), within_s=120)
+    regions.client("dynamodb", EAST).put_item(TableName=table, Item={"id": {"S": "later"}})
+    regions.lab.eventually(lambda: item(regions, WEST, table, "later"), within_s=60)
+
+
+def test_everything_restarted_at_once_serves_again(regions: RegionContainers, table: str) -> None:
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    services = running.project.containers().values()
+    with ThreadPoolExecutor(len(services)) as pool:  # as `docker compose restart` does
+        list(pool.map(lambda container: container.restart(timeout=3), services))
+    for place in ("dublin", "tokyo"):
+        answer = regions.lab.eventually(
+            lambda p=place: served(regions.lab.place(p).get("http://api.lab.test/health", timeout_s=5)), within_s=180
+        )
+        assert answer.status == 200
+    for source, target in ((EAST, WEST), (WEST, EAST)):
+        regions.client("dynamodb", source).put_item(TableName=table, Item={"id": {"S": f"from-{source}"}})
+        regions.lab.eventually(lambda s=source, t=target: item(regions, t, table, f"from-{s}"), within_s=60)
+
+
+def served(answer: Any) -> Any:
+    assert answer.status == 200, answer
+    return answer
+
+
+DRILL = """
+import sys
+from pathlib import Path
+from lab.compose.host import ComposeProject, attach_project
+from lab.compose.sdk import docker_client
+from lab.drills import DrillOptions, run_drill
+from lab.testing import Lab
+running = attach_project(ComposeProject(sys.argv[1], docker_client()), Path(sys.argv[2]))
+run_drill("region_outage", Lab(running), DrillOptions(lose_data=True))
+"""
+
+
+def test_what_a_drill_that_was_killed_left_is_healed(regions: RegionContainers, tmp_path: Path) -> None:
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    drill = subprocess.Popen([sys.executable, "-c", DRILL, regions.project, str(tmp_path)])
+    try:
+        regions.lab.eventually(lambda: regions.lab.faults.faults and killed(running), within_s=300)
+    finally:
+        drill.kill()
+        drill.wait()
+    assert any(EAST in done for done in running.mend_containers())
+    regions.lab.heal()
+    assert not regions.lab.faults.faults
+    answer = regions.lab.eventually(
+        lambda: served(regions.lab.place("dublin").get("http://api.lab.test/health", timeout_s=5)), within_s=120
+    )
+    assert answer.status == 200
+
+
+def killed(running: ComposeLab) -> bool:
+    return bool(running.project.container(EAST).status == "exited")
+
+
+@pytest.mark.parametrize("fault", ["stop", "pause", "disconnect"])
 def test_a_region_whose_containers_fail_is_not_reached_until_they_are_mended(
     regions: RegionContainers, fault: ContainerFault
 ) -> None:

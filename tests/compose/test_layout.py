@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.compose.layout import CLIENTS, REGIONS, THIRD_REGION, topology_of
+from lab.compose.layout import CLIENTS, REGIONS, THIRD_REGION, own_network, topology_of
 from lab.errors import UserError
 
 FILE = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
@@ -84,3 +84,16 @@ def test_a_front_reaches_its_own_engine_and_others_through_their_fronts() -> Non
     direct, relayed = own.part_address("engine-us-east-1"), own.part_address("engine-us-west-2")
     assert direct is not None and (direct.host, direct.port) == ("us-east-1", 4566)
     assert relayed is not None and relayed.host == own.region("us-west-2").address
+
+
+def test_only_fronts_and_the_resolver_have_addresses_beside_their_own() -> None:
+    topology = topology_of({}, third=True)
+    assert [own_network(topology, "front", code) for code in topology.region_codes] == [
+        "10.77.1.0",
+        "10.77.2.0",
+        "10.77.3.0",
+    ]
+    assert own_network(topology, "resolver", "") == "10.77.100.0"
+    assert own_network(topology, "control", "") is None
+    for name in re.findall(r"^  ([\w-]+):\n", FILE.partition("\nservices:\n")[2].partition("\nnetworks:\n")[0], re.M):
+        assert ("<<: *edge" in service(name)) == (name.startswith("front-") or name == "resolver"), name

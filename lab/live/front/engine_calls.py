@@ -44,8 +44,8 @@ class EngineFailed(Exception):
 class EngineCalls:
     """Calls to one region's engine. `host` is the Host that it sees unless a request keeps its own.
 
-    At most so many calls are with the engine at once, to DynamoDB and to all other services; the rest wait here, where a
-    caller who leaves takes his call along.
+    At most so many calls are with the engine at once, to DynamoDB and to all other services; the rest wait here, where
+    a caller who leaves takes his call along.
     """
 
     def __init__(self, address: Address, host: str, *, dynamodb_max: int = 64, others_max: int = 256) -> None:
