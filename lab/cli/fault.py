@@ -83,6 +83,25 @@ def replication(project: Project, region: str, pause: bool, as_json: bool) -> in
     return _begin(lab, [{"effect": "replication_paused", "region": lab.region(region), "label": label}], as_json)
 
 
+@fault.command(short_help="a region's clock is off")
+@click.argument("region")
+@click.option("--skew-ms", type=int, help="milliseconds ahead, or behind if negative")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.pass_obj
+def clock(project: Project, region: str, skew_ms: int | None, as_json: bool) -> int:
+    """Make the clock of REGION's tables wrong: writes there count as made that much later or, if negative, earlier.
+
+    Of two writes of one item the later one wins, so a region whose clock is behind loses. A write keeps the time that
+    it was given, also if it is replicated after `lab heal`.
+    """
+    if not skew_ms:
+        raise UserError("say how far the clock is off: --skew-ms 500 is half a second ahead, --skew-ms -500 behind")
+    lab = project.running()
+    label = f"clock of {region} {abs(skew_ms)} ms {'ahead' if skew_ms > 0 else 'behind'}"
+    wanted = {"effect": "clock_skew", "region": lab.region(region), "skew_ms": skew_ms, "label": label}
+    return _begin(lab, [wanted], as_json)
+
+
 @fault.command(short_help="a region's containers fail")
 @click.argument("region")
 @click.option("--stop", "kind", flag_value="stop", help="stopped in order: its data is gone")

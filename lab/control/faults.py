@@ -53,7 +53,7 @@ class Faults:
                 if same(present, fault):
                     return present
             self._next += 1
-            self._records.replace(FaultSet((*self.document().faults, fault)))
+            self._records.replace(self.document().begun(fault))
             self._record(Event(fault.since_ms, "fault", fault.region, fault.place, describe(fault)))
             await self._publish()
             if fault.lose_data and fault.region is not None:
@@ -74,7 +74,7 @@ class Faults:
                     await self._refill(region)
             finally:
                 if going:
-                    self._records.replace(FaultSet(staying))
+                    self._records.replace(self.document().lifted(going, now_ms()))
                     for fault in going:
                         self._record(Event(now_ms(), "healed", fault.region, fault.place, describe(fault)))
                     await self._publish()

@@ -87,7 +87,7 @@ class TokenApi:
             case "GET", ["api", "status"]:
                 return _ok(await self._status())
             case "GET", ["api", "faults"]:
-                return _ok(codec.encode(self._faults.document()))
+                return _ok({"faults": codec.encode(self._faults.document().faults)})
             case "POST", ["api", "faults"]:
                 return _ok(codec.encode(await self._faults.begin(_json(request))))
             case "DELETE", ["api", "faults"]:

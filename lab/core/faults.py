@@ -7,6 +7,7 @@ replicator (links), probers (their way to a region). Stopping an engine is the s
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,8 @@ Effect = Literal[
     "health_reported",  # health check `health_check_id` is taken to be `healthy`
 ]
 RegionCondition = Literal["up", "down", "hang"]
+PAST_SKEWS_MAX = 1_000
+"""Of more, the oldest are forgotten."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,38 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class PastSkew:
+    """A region's clock was `skew_ms` off from `since_ms` until just before `until_ms`."""
+
+    region: str
+    skew_ms: int
+    since_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True)
 class FaultSet:
-    """All faults in force, oldest first."""
+    """All faults in force, oldest first, and when clocks were off that are not any more.
+
+    A write keeps the time that its region's clock gave it, whenever it is replicated.
+    """
 
     faults: tuple[Fault, ...] = ()
+    past_skews: tuple[PastSkew, ...] = ()
+
+    def begun(self, fault: Fault) -> FaultSet:
+        """With one fault more."""
+        return FaultSet((*self.faults, fault), self.past_skews)
+
+    def lifted(self, going: Collection[Fault], now_ms: int) -> FaultSet:
+        """Without these faults from now on."""
+        past = [
+            PastSkew(fault.region, fault.skew_ms, fault.since_ms, now_ms)
+            for fault in going
+            if fault.effect == "clock_skew" and fault.region is not None
+        ]
+        staying = tuple(fault for fault in self.faults if fault not in going)
+        return FaultSet(staying, (*self.past_skews, *past)[-PAST_SKEWS_MAX:])
 
     def region_condition(self, region: str) -> RegionCondition:
         """Whether a whole region is up, refuses everything, or hangs."""
@@ -87,6 +118,15 @@ class FaultSet:
                 return fault
         return None
 
-    def skew_ms(self, region: str) -> int:
-        """How far the region's clock is off, in milliseconds."""
-        return sum(fault.skew_ms for fault in self.faults if fault.effect == "clock_skew" and fault.region == region)
+    def skew_ms(self, region: str, time_ms: int) -> int:
+        """How far the region's clock was off at a time, in milliseconds."""
+        now = sum(
+            fault.skew_ms
+            for fault in self.faults
+            if fault.effect == "clock_skew" and fault.region == region and fault.since_ms <= time_ms
+        )
+        return now + sum(
+            past.skew_ms
+            for past in self.past_skews
+            if past.region == region and past.since_ms <= time_ms < past.until_ms
+        )

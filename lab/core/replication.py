@@ -130,7 +130,7 @@ class Replication:
     def _account(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
         for write in acknowledged:
             if write.table in self._ledger.groups and not self._will_be_read(write):
-                skew_ms = self._skew_ms(write.region, write.time_ms)
+                skew_ms = self._links.faults.skew_ms(write.region, write.time_ms)
                 version = Version(write.time_ms + skew_ms, write.region, write.counter)
                 survivor = self._ledger.load(write.table, write.key)
                 if survivor is None or survivor.item.winner < version:
@@ -193,7 +193,7 @@ class Replication:
             after, since_ms = items.after_mark(before, region, record), 0
             self._found(table, record.key, before, after)
         else:
-            skew_ms, since_ms = self._skew_ms(region, record.time_ms), record.time_ms
+            skew_ms, since_ms = self._links.faults.skew_ms(region, record.time_ms), record.time_ms
             after, against = items.after_write(before, region, record, skew_ms)
             if against is not None:
                 version = Version(record.time_ms + skew_ms, region, record.position)
@@ -232,13 +232,6 @@ class Replication:
         """A stream was read, by the way: its engine is the one it was, and what was fenced may be tried again."""
         self._links.doubtful.discard(region)
         self._shipping.on_stream_read(table, region)
-
-    def _skew_ms(self, region: str, time_ms: int) -> int:
-        return sum(
-            fault.skew_ms
-            for fault in self._links.faults.faults
-            if fault.effect == "clock_skew" and fault.region == region and fault.since_ms <= time_ms
-        )
 
     # Filling and comparing replicas
 

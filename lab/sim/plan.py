@@ -18,7 +18,7 @@ FaultKind = Literal[
     "drop",  # requests and answers between replicator and engines are lost
     "slow",  # requests and answers take long, some longer than anyone waits
     "throttle",  # `region` fails applies, some half-way
-    "skew",  # `region`'s clock is `count` ms off, all the time
+    "skew",  # `region`'s clock is `count` ms off
     "late_replica",  # `region` joins the group only at `at_ms`
     "gap",  # `region`'s stream forgets its records at `at_ms`
 ]
@@ -107,7 +107,9 @@ def _fault(chance: random.Random, kind: FaultKind, length_ms: int) -> PlannedFau
     if kind == "crash":
         count, until_ms = chance.randint(0, 40), at_ms + chance.randint(1, 300)
     elif kind == "skew":
-        at_ms, until_ms, count = 0, 1_000_000, chance.choice((-200, -30, -3, 3, 30, 200))
+        count = chance.choice((-200, -30, -3, 3, 30, 200))
+        if chance.random() < 0.5:
+            at_ms, until_ms = 0, 1_000_000
     elif kind == "late_replica":
         at_ms = chance.randrange(length_ms // 2)
     return PlannedFault(kind, at_ms, until_ms, region, other, count)

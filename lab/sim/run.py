@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lab.core.conflict import Version
-from lab.core.faults import Fault, FaultSet
+from lab.core.faults import Fault, FaultSet, PastSkew
 from lab.core.table import GlobalTable, KeyAttribute, Replica, Tables
 from lab.sim.engine import SimEngine, Write
 from lab.sim.network import Network
@@ -51,7 +51,8 @@ class _History:
         self._engines = {region: SimEngine(region, TABLE, fences=plan.fences) for region in REGIONS}
         self._network = Network(self._world, plan.delay_ms)
         self._replicator = SimReplicator(self._world, TABLE, self._engines, self._network)
-        self._active: list[PlannedFault] = [fault for fault in plan.faults if fault.kind == "skew"]
+        self._active: list[PlannedFault] = []
+        self._past_skews: list[PastSkew] = []
         self._late = {fault.region for fault in plan.faults if fault.kind == "late_replica"}
         self._first = next(region for region in REGIONS if region not in self._late)
         self._joined_ms = dict.fromkeys(REGIONS, START_MS - FIRST_FILL_MS)
@@ -99,8 +100,9 @@ class _History:
                 case "down" | "lose_data":
                     found.append(Fault("", "down", 0, region=fault.region))
                 case "skew":
-                    found.append(Fault("", "clock_skew", 0, region=fault.region, skew_ms=fault.count))
-        return FaultSet(tuple(found))
+                    since_ms = START_MS + fault.at_ms
+                    found.append(Fault("", "clock_skew", since_ms, region=fault.region, skew_ms=fault.count))
+        return FaultSet(tuple(found), tuple(self._past_skews))
 
     def _publish(self) -> None:
         self._network.drop = 0.25 if any(fault.kind == "drop" for fault in self._active) else 0.0
@@ -118,8 +120,6 @@ class _History:
             self._world.after(1, lambda: self._replicator.wake(planned.region))
 
     def _schedule(self, fault: PlannedFault) -> None:
-        if fault.kind == "skew":
-            return
         self._world.at(START_MS + fault.at_ms, lambda: self._begin(fault))
         if fault.kind not in ("late_replica", "gap"):
             self._world.at(START_MS + fault.until_ms, lambda: self._end(fault))
@@ -149,6 +149,9 @@ class _History:
         if fault not in self._active:
             return
         self._active.remove(fault)
+        if fault.kind == "skew":
+            since_ms, until_ms = START_MS + fault.at_ms, START_MS + fault.until_ms
+            self._past_skews.append(PastSkew(fault.region, fault.count, since_ms, until_ms))
         if fault.kind == "lose_data" and not self._engines[fault.region].alive:
             self._engines[fault.region].restart(self._world.now_ms)
             self._resets[fault.region].append(self._world.now_ms)
@@ -179,7 +182,13 @@ class _History:
     # what came of it
 
     def _version(self, write: Write) -> Version:
-        skew_ms = sum(f.count for f in self._plan.faults if f.kind == "skew" and f.region == write.region)
+        skew_ms = sum(
+            fault.count
+            for fault in self._plan.faults
+            if fault.kind == "skew"
+            and fault.region == write.region
+            and START_MS + fault.at_ms <= write.time_ms < START_MS + fault.until_ms
+        )
         return Version(write.time_ms + skew_ms, write.region, write.position)
 
     def _judge(self) -> Iterator[str]:

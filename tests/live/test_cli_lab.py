@@ -309,7 +309,9 @@ def _region_of(lab: CliLab, place: str) -> str | None:
 def test_faults_of_links_and_replication_begin_and_end(lab: CliLab) -> None:
     assert len(lab.json("fault", "link", "us-east-1", "us-west-2", "--both")["faults"]) == 2
     assert lab.json("fault", "replication", "us-west-2", "--pause")["faults"][0]["effect"] == "replication_paused"
-    assert len(lab.json("heal")["lifted"]) == 3
+    assert "clock of us-west-2 250 ms behind" in lab.run("fault", "clock", "us-west-2", "--skew-ms", "-250").out
+    assert lab.run("fault", "clock", "us-west-2").status == 2
+    assert len(lab.json("heal")["lifted"]) == 4
     assert lab.run("heal").out == "No fault was in force.\n"
     unknown = lab.run("fault", "region", "eu-west-1", "--down")
     assert unknown.status == 2

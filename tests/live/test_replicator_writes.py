@@ -8,6 +8,7 @@ from replicator_lab import ReplicatorLab, eventually
 
 from lab.core.faults import Fault
 from lab.core.replication_lag import PairLag, ReplicationLag
+from lab.live.clock import now_ms
 
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 TABLE = "things"
@@ -90,6 +91,31 @@ async def test_an_older_put_does_not_bring_a_deleted_item_back(lab: ReplicatorLa
     await lab.delete(WEST, TABLE, "a")
     await lab.fault()
     assert await lab.agree(TABLE) == {}
+
+
+@in_lab(EAST, WEST)
+async def test_a_write_keeps_the_time_of_its_regions_clock_when_it_is_read_after_the_clock_was_set_right(
+    lab: ReplicatorLab,
+) -> None:
+    down = Fault("1", "down", 0, region=EAST)
+    behind = Fault("2", "clock_skew", now_ms(), region=EAST, skew_ms=-60_000)
+    await lab.fault(down, behind)
+    await lab.put(WEST, TABLE, "a", "west")
+    await asyncio.sleep(0.02)
+    await lab.put(EAST, TABLE, "a", "later, by a clock that is behind")
+    await asyncio.sleep(0.02)
+    lab.faults = lab.faults.lifted([behind], now_ms())
+    await lab.put(WEST, TABLE, "b", "west")
+    await asyncio.sleep(0.02)
+    await lab.put(EAST, TABLE, "b", "later, by a clock that is right again")
+    lab.faults = lab.faults.lifted([down], now_ms())
+    await lab.restart("replicator")
+    await eventually(lambda: lab.value(EAST, TABLE, "b"))
+    contents = await lab.agree(TABLE)
+    assert contents["a"]["v"]["S"] == "west"
+    assert contents["b"]["v"]["S"] == "later, by a clock that is right again"
+    conflicts = {entry["key"]["id"]["S"]: entry for entry in (await lab.get("/conflicts"))["conflicts"]}
+    assert conflicts["a"]["winner"]["time_ms"] - conflicts["a"]["loser"]["time_ms"] > 50_000
 
 
 @in_lab(EAST, WEST)
