@@ -37,6 +37,9 @@ WRITES = frozenset(
         "UpdateItem",
     }
 )
+DEFINITIONS = frozenset({"CreateTable", "UpdateTable", "DeleteTable"})
+"""LocalStack makes a table first and then its stream, seconds later the first time: what is written to it meanwhile
+would have no record."""
 UNRECORDED = frozenset({"BatchExecuteStatement", "ExecuteTransaction"})
 EXPIRED_BY = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-streams.html"""
@@ -97,7 +100,7 @@ class DynamoDbChanges:
                 self._respond(chain, response, 400, body)
                 return
         self._current.call = context.lab_call = call
-        if operation in WRITES:
+        if operation in WRITES or operation in DEFINITIONS:
             self._enter(chain, call, operation, context.request, response)
 
     def after(self, chain: Any, context: Any, response: Any) -> None:
