@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from lab.cli.project import Project
 from lab.cli.starting import SignalGate, Stopped, ignore_signals
 from lab.errors import EnvironmentFailure
+
+if TYPE_CHECKING:
+    from lab.compose.bring_up import ContainersUp
 
 
 def up_in_containers(project: Project, *, engine: str | None, speed: float | None, three: bool, as_json: bool) -> int:
@@ -34,7 +38,7 @@ def up_in_containers(project: Project, *, engine: str | None, speed: float | Non
     finally:
         if not done:
             ignore_signals()
-            start.undo()
+            _undo(start)
     took_s = round(time.monotonic() - began, 1)
     if as_json:
         print(json.dumps({**found, "took_s": took_s}, indent=2))
@@ -44,6 +48,14 @@ def up_in_containers(project: Project, *, engine: str | None, speed: float | Non
         print_status(found)
         print(f"Up in {took_s:g} s; `lab down` ends it.")
     return 0
+
+
+def _undo(start: ContainersUp) -> None:
+    """Take down what was started; why it failed is told by somebody else."""
+    try:
+        start.undo()
+    except EnvironmentFailure as error:
+        print(f"lab: {error}; once Docker answers, `docker compose --profile three down -v` does it", file=sys.stderr)
 
 
 def down_containers(project: Project, *, quiet: bool, as_json: bool) -> bool:

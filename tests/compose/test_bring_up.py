@@ -1,0 +1,33 @@
+"""What is said when Compose fails: its own last words, and what to do about them."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.compose.bring_up import explained
+
+
+@pytest.mark.parametrize(
+    ("output", "said", "advice"),
+    [
+        (
+            " Container x  Starting\nError response from daemon: driver failed programming external connectivity on "
+            "endpoint x: Error starting userland proxy: listen tcp4 127.0.0.1:8000: bind: address already in use",
+            "127.0.0.1:8000",
+            "lab doctor",
+        ),
+        (
+            'failed to do request: Head "https://registry-1.docker.io/v2/": no such host',
+            "no such host",
+            "LOCALSTACK_TAG",
+        ),
+        ("localstack/localstack:9.9.9: not found: manifest unknown: manifest unknown", "9.9.9", "LOCALSTACK_TAG"),
+        ("Pool overlaps with other one on this address space: failed", "Pool overlaps", "LAB_BACKBONE"),
+        ("error during connect: Get http://docker: EOF", "error during connect", "start it"),
+        ("container lab-us-east-1-1 is unhealthy", "lab-us-east-1-1 is unhealthy", ""),
+        ("", "no reason given", ""),
+    ],
+)
+def test_a_failure_of_compose_is_told_with_what_to_do(output: str, said: str, advice: str) -> None:
+    told = explained(output)
+    assert said in told and advice in told
