@@ -75,8 +75,7 @@ class Item:
         return next((region for region in replicas if self.holds(region)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A stream record. `old_*` is what it replaced; `mark` is the version that one of our own applies wrote.
 
     `held_digest` is of what the region has, where that is not `image`: in global tables of version 2017.11.29 a local
@@ -141,7 +140,7 @@ def after_apply(item: Item, region: str, version: Version, digest: int, position
     held = _at_position(item.held, region, Held(version, digest, position))
     if version > item.winner:
         return Item(version, digest, None, held)
-    return item if held is item.held else replace(item, held=held)
+    return item if held is item.held else Item(item.winner, item.digest, item.image, held)
 
 
 def after_scan(item: Item | None, region: str, image: bytes, digest: int, position: int) -> Item:

@@ -121,7 +121,10 @@ class Ledger:
 
     def pair(self, table: str, source: str, target: str) -> Pair:
         """The counts of a route."""
-        return self.pairs.setdefault((table, source, target), Pair())
+        found = self.pairs.get((table, source, target))
+        if found is None:
+            found = self.pairs[table, source, target] = Pair()
+        return found
 
     def backlog(self, table: str | None = None, source: str | None = None, target: str | None = None) -> int:
         """How many items wait to be shipped, in all or for a table, a source, a target."""

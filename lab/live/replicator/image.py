@@ -16,13 +16,12 @@ from lab.core.item import Record
 from lab.core.table import KeyAttribute
 
 SETS = ("SS", "NS", "BS")
-_MAYBE_SETS = (b'"SS"', b'"NS"', b'"BS"')
 
 
 def encode_image(item: dict[str, Any]) -> tuple[bytes, int]:
     """The canonical bytes of an item, and their digest: 63 bits, never 0."""
     data = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
-    if any(mark in data for mark in _MAYBE_SETS):
+    if b'"SS"' in data or b'"NS"' in data or b'"BS"' in data:
         data = orjson.dumps({name: _sorted_sets(value) for name, value in item.items()}, option=orjson.OPT_SORT_KEYS)
     return data, digest_of(data)
 
@@ -62,8 +61,8 @@ def _key_value(attribute: KeyAttribute, value: str) -> str:
     return format(number, "f") if -20 < number.adjusted() < 38 else str(number)
 
 
-def decode_record(key: tuple[KeyAttribute, ...], record: dict[str, Any], legacy_region: str | None = None) -> Record:
-    """A record of `GetRecords`, with the engine's mark; `legacy_region` if the table is of version 2017.11.29."""
+def decode_record(key: bytes, record: dict[str, Any], legacy_region: str | None = None) -> Record:
+    """A record of `GetRecords` of an item with this key; `legacy_region` if the table is of version 2017.11.29."""
     change = record["dynamodb"]
     sequence: str = change["SequenceNumber"]
     new, old = change.get("NewImage"), change.get("OldImage")
@@ -74,7 +73,7 @@ def decode_record(key: tuple[KeyAttribute, ...], record: dict[str, Any], legacy_
         image, digest = encode_image({**new, **replication_attributes(legacy_region, int(sequence[:20]))})
     old_image, old_digest = encode_image(old) if old else (None, 0)
     return Record(
-        key=encode_key(key, change["Keys"]),
+        key=key,
         time_ms=int(sequence[:20]),
         position=int(sequence[20:]),
         image=image,

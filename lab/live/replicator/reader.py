@@ -112,30 +112,32 @@ class Reader:
             self.stream.reopen()  # another reader met a new run of the engine; these records are of the old one
             return 0, True
         if records:
-            self.core.expect(self.table, [self._key(record) for record in records if "lab" in record])
+            keys = [encode_key(self.key, record["dynamodb"]["Keys"]) for record in records]
+            self.core.expect(self.table, [key for key, record in zip(keys, records, strict=True) if "lab" in record])
             legacy_region = self.engine.region if self.legacy else None
-            decoded = [decode_record(self.key, r, legacy_region) for r in records if not self._is_to_skip(r)]
+            decoded = [
+                decode_record(key, record, legacy_region)
+                for key, record in zip(keys, records, strict=True)
+                if not self._is_to_skip(key, record)
+            ]
             last = Checkpoint(str(records[-1]["dynamodb"]["SequenceNumber"]), exact=True)
             self.core.on_records(self.table, self.engine.region, decoded, last, now_ms())
             self.captured += sum(1 for record in decoded if record.mark is None)
             self.on_read(self.table, self.engine.region, False)
         return len(records), more
 
-    def _is_to_skip(self, record: dict[str, Any]) -> bool:
+    def _is_to_skip(self, key: bytes, record: dict[str, Any]) -> bool:
         """Echoes; and, in version 2017.11.29, what expired: a replica keeps that to itself."""
-        return self._is_echo(record) or (self.legacy and "userIdentity" in record)
+        return self._is_echo(key, record) or (self.legacy and "userIdentity" in record)
 
-    def _is_echo(self, record: dict[str, Any]) -> bool:
+    def _is_echo(self, key: bytes, record: dict[str, Any]) -> bool:
         """Whether a record is of an apply that has been answered; most are, and need not be looked at closely."""
         mark = record.get("lab")
         if mark is None:
             return False
         change = record["dynamodb"]
         position = int(change["SequenceNumber"][20:])
-        return self.core.is_confirmed(self.table, self.engine.region, self._key(record), decode_version(mark), position)
-
-    def _key(self, record: dict[str, Any]) -> bytes:
-        return encode_key(self.key, record["dynamodb"]["Keys"])
+        return self.core.is_confirmed(self.table, self.engine.region, key, decode_version(mark), position)
 
     def _report(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self.trouble:
