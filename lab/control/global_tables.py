@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from lab.control.legacy_global_tables import LegacyGlobalTables
 from lab.control.table_engines import (
@@ -153,12 +154,15 @@ class GlobalTables:
     async def _update(self, region: str, request: Body) -> Body:
         name = _name(request)
         _refuse_unsupported(request)
-        updates = request.get("ReplicaUpdates")
+        updates = None if request.get("ReplicaUpdates") is None else self._replica_updates(request["ReplicaUpdates"])
         settings = {key: value for key, value in request.items() if key != "ReplicaUpdates"}
+        stream = request.get("StreamSpecification") or {}
+        if not isinstance(stream, dict):
+            raise invalid(f"StreamSpecification: expected StreamEnabled and StreamViewType, got {stream!r}")
         group = global_table_of(self.tables, name, region)
         if group is not None:
             self._not_changing(group)
-            if group.version == "2019.11.21" and request.get("StreamSpecification", {}).get("StreamEnabled") is False:
+            if group.version == "2019.11.21" and stream.get("StreamEnabled") is False:
                 raise invalid("One or more parameter values were invalid: the stream of a replica cannot be disabled")
         if updates is None or len(settings) > 1:
             answer = await self._engines.call(region, "UpdateTable", settings)
@@ -168,12 +172,13 @@ class GlobalTables:
                     await self._engines.call(other, "UpdateTable", {"TableName": name, **shared})
             if updates is None:
                 return {"TableDescription": described_table(answer["TableDescription"], region, self.tables)}
-        if not isinstance(updates, list) or not updates:
-            raise invalid("ReplicaUpdates: expected a list of at least one Create, Update or Delete")
-        for update in updates:
-            await self._update_replica(region, name, update)
+        before = await self._engines.describe(region, name)
+        for action, target, wanted in updates:
+            await self._update_replica(region, name, action, target, wanted)
         table = await self._engines.describe(region, name)
-        if table is None:  # the replica that was deleted is the one that was asked
+        if table is None and before is not None:  # the replica that was deleted is the one that was asked
+            return {"TableDescription": {**before, "TableStatus": "DELETING"}}
+        if table is None:
             raise DynamoDBError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
         return {"TableDescription": {**described_table(table, region, self.tables), "TableStatus": "UPDATING"}}
 
@@ -186,15 +191,26 @@ class GlobalTables:
 
     # Replicas
 
-    async def _update_replica(self, region: str, name: str, update: Body) -> None:
-        if not isinstance(update, dict) or len(update) != 1:
-            raise invalid("ReplicaUpdates: expected one of Create, Update and Delete in each entry")
-        ((action, wanted),) = update.items()
-        target = wanted.get("RegionName") if isinstance(wanted, dict) else None
-        if not isinstance(target, str) or action not in ("Create", "Update", "Delete"):
-            raise invalid(f"ReplicaUpdates: expected Create, Update or Delete with a RegionName, got {action!r}")
-        if target not in self._regions:
-            raise invalid(f"Region {target} is not a region of this lab; it has {', '.join(self._regions)}")
+    def _replica_updates(self, updates: Any) -> list[tuple[str, str, Body]]:
+        """Action, region and the action's own request of each of `ReplicaUpdates`; all before any is carried out."""
+        if not isinstance(updates, list) or not updates:
+            raise invalid("ReplicaUpdates: expected a list of at least one Create, Update or Delete")
+        found: list[tuple[str, str, Body]] = []
+        for update in updates:
+            if not isinstance(update, dict) or len(update) != 1:
+                raise invalid("ReplicaUpdates: expected one of Create, Update and Delete in each entry")
+            ((action, wanted),) = update.items()
+            target = wanted.get("RegionName") if isinstance(wanted, dict) else None
+            if not isinstance(target, str) or action not in ("Create", "Update", "Delete"):
+                raise invalid(f"ReplicaUpdates: expected Create, Update or Delete with a RegionName, got {action!r}")
+            if target not in self._regions:
+                raise invalid(f"Region {target} is not a region of this lab; it has {', '.join(self._regions)}")
+            if any(target == other for _, other, _ in found):
+                raise invalid(f"ReplicaUpdates: expected each region once, got {target} again")
+            found.append((action, target, wanted))
+        return found
+
+    async def _update_replica(self, region: str, name: str, action: str, target: str, wanted: Body) -> None:
         if action == "Create":
             await self._create_replica(region, name, target)
             return
@@ -261,7 +277,10 @@ class GlobalTables:
         settings: Body = {}
         if "TableClassOverride" in wanted:
             settings["TableClass"] = wanted["TableClassOverride"]
-        read = (wanted.get("ProvisionedThroughputOverride") or {}).get("ReadCapacityUnits")
+        override = wanted.get("ProvisionedThroughputOverride") or {}
+        if not isinstance(override, dict):
+            raise invalid(f"ProvisionedThroughputOverride: expected ReadCapacityUnits, got {override!r}")
+        read = override.get("ReadCapacityUnits")
         if read is not None:
             table = await self._engines.describe(target, name)
             write = (table or {}).get("ProvisionedThroughput", {}).get("WriteCapacityUnits", 1)

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-from lab.control.table_engines import Body, DynamoDBError, Engines, Groups, key_of
+from lab.control.table_engines import Body, DynamoDBError, Engines, Groups, invalid, key_of
 from lab.core.global_table_description import described_global_table, global_table_of
 from lab.core.table import GlobalTable, Replica
 
 VERSION: Literal["2017.11.29"] = "2017.11.29"
+READ_UNITS = "ReplicaProvisionedReadCapacityUnits"
+WRITE_UNITS = "GlobalTableProvisionedWriteCapacityUnits"
+SETTINGS = ("GlobalTableName", "GlobalTableBillingMode", WRITE_UNITS, "ReplicaSettingsUpdate")
 
 
 class LegacyGlobalTables:
@@ -50,15 +53,19 @@ class LegacyGlobalTables:
         return group
 
     def _list(self, request: Body) -> Body:
-        wanted = request.get("RegionName")
+        wanted, after = request.get("RegionName"), request.get("ExclusiveStartGlobalTableName", "")
+        if not isinstance(after, str):
+            raise invalid(f"ExclusiveStartGlobalTableName: expected a name, got {after!r}")
         groups = [
             group
             for group in sorted(self._groups.tables.global_tables, key=lambda group: group.name)
             if group.version == VERSION
-            and group.name > request.get("ExclusiveStartGlobalTableName", "")
+            and group.name > after
             and (wanted is None or any(replica.region == wanted for replica in group.replicas))
         ]
-        limit = int(request.get("Limit") or 100)
+        limit = request.get("Limit", 100)
+        if type(limit) is not int or limit < 1:
+            raise invalid(f"Limit: expected a whole number of at least 1, got {limit!r}")
         answer: Body = {
             "GlobalTables": [
                 {
@@ -86,6 +93,8 @@ class LegacyGlobalTables:
             raise DynamoDBError(
                 "GlobalTableAlreadyExistsException", f"Global table with name: '{name}' already exists."
             )
+        if len(set(regions)) < len(regions):
+            raise invalid(f"ReplicationGroup: each region once, got {', '.join(regions)}")
         tables = [await self._empty_table(region, name) for region in regions]
         self._alike(name, tables)
         now_ms = self._now_ms()
@@ -97,9 +106,7 @@ class LegacyGlobalTables:
 
     async def _update(self, request: Body) -> Body:
         group = self._find(request)
-        for update in request.get("ReplicaUpdates") or []:
-            ((action, wanted),) = update.items()
-            (region,) = _regions([wanted])
+        for action, region in _updates(request.get("ReplicaUpdates")):
             there = any(replica.region == region for replica in group.replicas)
             if action == "Create":
                 if there:
@@ -143,16 +150,11 @@ class LegacyGlobalTables:
 
     async def _settings(self, operation: str, request: Body) -> Body:
         group = self._find(request)
-        write_units = request.get("GlobalTableProvisionedWriteCapacityUnits")
+        reads = self._read_units(group, request)
         found = []
         for replica in group.replicas:
-            if operation == "UpdateGlobalTableSettings" and write_units is not None:
-                table = await self._engines.describe(replica.region, group.name) or {}
-                read_units = table.get("ProvisionedThroughput", {}).get("ReadCapacityUnits", 1)
-                units = {"ReadCapacityUnits": read_units, "WriteCapacityUnits": write_units}
-                await self._engines.call(
-                    replica.region, "UpdateTable", {"TableName": group.name, "ProvisionedThroughput": units}
-                )
+            if operation == "UpdateGlobalTableSettings":
+                await self._change_settings(group.name, replica.region, request, reads.get(replica.region))
             table = await self._engines.describe(replica.region, group.name) or {}
             units = table.get("ProvisionedThroughput", {})
             found.append(
@@ -166,8 +168,66 @@ class LegacyGlobalTables:
             )
         return {"GlobalTableName": group.name, "ReplicaSettings": found}
 
+    def _read_units(self, group: GlobalTable, request: Body) -> dict[str, int]:
+        """What `ReplicaSettingsUpdate` asks for, by region. What the lab does not imitate is refused before it acts."""
+        for name in request:
+            if name not in SETTINGS:
+                raise invalid(f"{name} is not supported by the lab: autoscaling and settings of indexes")
+        updates = request.get("ReplicaSettingsUpdate") or []
+        regions = _regions(updates)
+        for region, update in zip(regions, updates, strict=True):
+            if all(replica.region != region for replica in group.replicas):
+                raise DynamoDBError("ReplicaNotFoundException", f"Replica not found in region: {region}")
+            for name in update.keys() - {"RegionName", READ_UNITS}:
+                raise invalid(f"ReplicaSettingsUpdate: {name} is not supported by the lab")
+        return {
+            region: _units(READ_UNITS, update[READ_UNITS])
+            for region, update in zip(regions, updates, strict=True)
+            if READ_UNITS in update
+        }
+
+    async def _change_settings(self, name: str, region: str, request: Body, read_units: int | None) -> None:
+        change: Body = {}
+        mode, write_units = request.get("GlobalTableBillingMode"), request.get(WRITE_UNITS)
+        if mode is not None:
+            change["BillingMode"] = mode
+        if write_units is not None or read_units is not None:
+            now = (await self._engines.describe(region, name) or {}).get("ProvisionedThroughput", {})
+            change["ProvisionedThroughput"] = {
+                "ReadCapacityUnits": read_units or now.get("ReadCapacityUnits") or 1,
+                "WriteCapacityUnits": _units(WRITE_UNITS, write_units)
+                if write_units is not None
+                else now.get("WriteCapacityUnits") or 1,
+            }
+        if change:
+            await self._engines.call(region, "UpdateTable", {"TableName": name, **change})
+
+
+def _updates(updates: Any) -> list[tuple[str, str]]:
+    """Action and region of each of `ReplicaUpdates`; all are looked at before any is carried out."""
+    expected = "ReplicaUpdates: expected a list of Create or Delete, one in each entry, with a RegionName"
+    if not isinstance(updates, list) or not updates:
+        raise invalid(expected)
+    found = []
+    for update in updates:
+        if not isinstance(update, dict) or len(update) != 1:
+            raise invalid(f"{expected}; got {update!r}")
+        ((action, wanted),) = update.items()
+        if action not in ("Create", "Delete") or not isinstance(wanted, dict):
+            raise invalid(f"{expected}; got {update!r}")
+        found.append((action, *_regions([wanted])))
+    return found
+
+
+def _units(name: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise invalid(f"{name}: expected a whole number of at least 1, got {value!r}")
+    return value
+
 
 def _regions(group: Any) -> list[str]:
+    if not isinstance(group, list | None):
+        raise invalid(f"expected a list of replicas with a RegionName each, got {group!r}")
     regions = [entry.get("RegionName") if isinstance(entry, dict) else None for entry in group or []]
     if any(not isinstance(region, str) for region in regions):
         raise DynamoDBError("ValidationException", "expected replicas with a RegionName each")

@@ -70,9 +70,10 @@ class Groups:
         self.tables = tables
 
     def record(self, group: GlobalTable) -> None:
-        """Keep a global table as it is now; one replica alone is none."""
+        """Keep a global table as it is now; one replica alone is none, but in version 2017.11.29."""
         rest = tuple(table for table in self.tables.global_tables if table.name != group.name)
-        self.tables = Tables((*rest, group) if len(group.replicas) > 1 else rest)
+        least = 1 if group.version == "2017.11.29" else 2
+        self.tables = Tables((*rest, group) if len(group.replicas) >= least else rest)
 
 
 def creation_of(table: Body, stream: Body) -> Body:

@@ -40,7 +40,7 @@ def described_global_table(table: GlobalTable) -> dict[str, Any]:
         "GlobalTableName": table.name,
         "GlobalTableArn": f"arn:aws:dynamodb::{ACCOUNT_ID}:global-table/{table.name}",
         "GlobalTableStatus": "ACTIVE",
-        "CreationDateTime": min(replica.created_ms for replica in table.replicas) / 1000,
+        "CreationDateTime": min((replica.created_ms for replica in table.replicas), default=0) / 1000,
         "ReplicationGroup": [_replica(replica) for replica in table.replicas],
     }
 

@@ -227,3 +227,96 @@ def test_version_2017_makes_empty_tables_that_are_alike_replicas_when_it_is_on()
         assert "GlobalTableVersion" not in await api.described(EAST)
 
     run(test, legacy=True)
+
+
+def test_requests_of_version_2017_that_make_no_sense_change_nothing() -> None:
+    async def test(api: Api) -> None:
+        for region in (EAST, WEST, EU):
+            await api.ok(region, "CreateTable", **TABLE, **STREAM)
+        name = {"GlobalTableName": "things"}
+        for group in (5, "x", [], [{}], [{"RegionName": EAST}, {"RegionName": EAST}], [{"RegionName": "mars-1"}]):
+            refused = await api.refused(EAST, "CreateGlobalTable", **name, ReplicationGroup=group)
+            assert refused == "ValidationException"
+        assert await api.ok(EAST, "ListGlobalTables") == {"GlobalTables": []}
+        await api.ok(EAST, "CreateGlobalTable", **name, ReplicationGroup=[{"RegionName": EAST}, {"RegionName": WEST}])
+        before = api.global_tables.tables
+        create, destroy = {"Create": {"RegionName": EU}}, {"Destroy": {"RegionName": WEST}}
+        both = {"Create": {"RegionName": EU}, "Delete": {"RegionName": WEST}}
+        for updates in (None, 5, "x", [], ["x"], [{}], [both], [destroy], [create, destroy], [{"Create": None}]):
+            assert await api.refused(EAST, "UpdateGlobalTable", **name, ReplicaUpdates=updates) == "ValidationException"
+        for request in ({"Limit": "x"}, {"Limit": 0}, {"ExclusiveStartGlobalTableName": 5}):
+            assert await api.refused(EAST, "ListGlobalTables", **request) == "ValidationException"
+        assert api.global_tables.tables == before
+
+    run(test, legacy=True)
+
+
+def test_a_global_table_of_version_2017_may_have_one_replica() -> None:
+    async def test(api: Api) -> None:
+        for region in (EAST, WEST):
+            await api.ok(region, "CreateTable", **TABLE, **STREAM)
+        name = {"GlobalTableName": "things"}
+        await api.ok(EAST, "CreateGlobalTable", **name, ReplicationGroup=[{"RegionName": EAST}])
+        await api.ok(EAST, "UpdateGlobalTable", **name, ReplicaUpdates=[{"Create": {"RegionName": WEST}}])
+        await api.ok(EAST, "UpdateGlobalTable", **name, ReplicaUpdates=[{"Delete": {"RegionName": EAST}}])
+        described = (await api.ok(EAST, "DescribeGlobalTable", **name))["GlobalTableDescription"]
+        assert [replica["RegionName"] for replica in described["ReplicationGroup"]] == [WEST]
+        await api.ok(EAST, "UpdateGlobalTable", **name, ReplicaUpdates=[{"Delete": {"RegionName": WEST}}])
+        assert await api.refused(EAST, "DescribeGlobalTable", **name) == "GlobalTableNotFoundException"
+
+    run(test, legacy=True)
+
+
+def test_settings_of_version_2017_reach_the_replicas_or_are_refused() -> None:
+    async def test(api: Api) -> None:
+        for region in (EAST, WEST):
+            await api.ok(region, "CreateTable", **TABLE, **STREAM)
+        name = {"GlobalTableName": "things"}
+        await api.ok(EAST, "CreateGlobalTable", **name, ReplicationGroup=[{"RegionName": EAST}, {"RegionName": WEST}])
+        provisioned = {"GlobalTableBillingMode": "PROVISIONED", "GlobalTableProvisionedWriteCapacityUnits": 9}
+        read = "ReplicaProvisionedReadCapacityUnits"
+        west = [{"RegionName": WEST, read: 7}]
+        answer = await api.ok(EAST, "UpdateGlobalTableSettings", **name, **provisioned, ReplicaSettingsUpdate=west)
+        assert [(entry["RegionName"], entry[read]) for entry in answer["ReplicaSettings"]] == [(EAST, 1), (WEST, 7)]
+        assert {entry["ReplicaProvisionedWriteCapacityUnits"] for entry in answer["ReplicaSettings"]} == {9}
+        for refusal, request in (
+            ("ReplicaNotFoundException", {"ReplicaSettingsUpdate": [{"RegionName": EU, read: 7}]}),
+            ("ValidationException", {"ReplicaSettingsUpdate": [{"RegionName": WEST, read: "x"}]}),
+            ("ValidationException", {"GlobalTableProvisionedWriteCapacityUnits": 0}),
+            ("ValidationException", {"GlobalTableProvisionedWriteCapacityAutoScalingSettingsUpdate": {}}),
+        ):
+            assert await api.refused(EAST, "UpdateGlobalTableSettings", **name, **request) == refusal
+
+    run(test, legacy=True)
+
+
+def test_replica_updates_are_looked_at_before_any_is_carried_out() -> None:
+    async def test(api: Api) -> None:
+        await api.ok(EAST, "CreateTable", **TABLE)
+        west, eu = ({"Create": {"RegionName": region}} for region in (WEST, EU))
+        for updates in (5, [5], [{}], [west, west], [west, {"Destroy": {"RegionName": EU}}]):
+            refused = await api.refused(EAST, "UpdateTable", TableName="things", ReplicaUpdates=updates)
+            assert refused == "ValidationException"
+        assert api.global_tables.tables.global_tables == ()
+        await api.ok(EAST, "UpdateTable", TableName="things", ReplicaUpdates=[west, eu])
+        for region in (WEST, EU):
+            api.global_tables.on_replica("things", region, progress_percent=100, ready=True)
+        refused = await api.refused(EAST, "UpdateTable", TableName="things", StreamSpecification="x")
+        assert refused == "ValidationException"
+        override = [{"Update": {"RegionName": WEST, "ProvisionedThroughputOverride": "x"}}]
+        refused = await api.refused(EAST, "UpdateTable", TableName="things", ReplicaUpdates=override)
+        assert refused == "ValidationException"
+
+    run(test)
+
+
+def test_a_replica_that_is_asked_to_delete_itself_is_deleted() -> None:
+    async def test(api: Api) -> None:
+        await api.ok(EAST, "CreateTable", **TABLE)
+        await api.add(EAST, WEST)
+        delete = [{"Delete": {"RegionName": WEST}}]
+        answer = await api.ok(WEST, "UpdateTable", TableName="things", ReplicaUpdates=delete)
+        assert answer["TableDescription"]["TableStatus"] == "DELETING"
+        assert "Replicas" not in await api.described(EAST)
+
+    run(test)
