@@ -239,6 +239,20 @@ class ReplicatorLab:
                 return found
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
+    async def records(self, region: str, table: str) -> list[dict[str, Any]]:
+        """What a region's stream of a table holds, a page of it."""
+
+        async def read(operation: str, request: dict[str, Any]) -> dict[str, Any]:
+            headers = [("X-Amz-Target", f"DynamoDBStreams_20120810.{operation}")]
+            response = await self.client(f"engine-{region}").call("POST", "/", headers, orjson.dumps(request))
+            body: dict[str, Any] = orjson.loads(response.body)
+            return body
+
+        stream = (await read("ListStreams", {"TableName": table}))["Streams"][0]["StreamArn"]
+        where = {"StreamArn": stream, "ShardId": "shardId-00000000000000000000-00000000"}
+        iterator = await read("GetShardIterator", {**where, "ShardIteratorType": "TRIM_HORIZON"})
+        return list((await read("GetRecords", iterator))["Records"])
+
     async def converged(self, table: str | None = None, timeout_ms: int = int(DEADLINE_S * 1000)) -> dict[str, Any]:
         """Wait until nothing is left to ship; what the replicator answers."""
         response = await self.call(

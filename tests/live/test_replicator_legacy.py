@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
 
-import orjson
 from replicator_lab import KEY, ReplicatorLab, eventually
 
 from lab.core.table import GlobalTable, Replica, Tables
@@ -23,19 +21,6 @@ async def create(lab: ReplicatorLab) -> None:
     await lab.publish()
 
 
-async def records(lab: ReplicatorLab, region: str) -> list[dict[str, Any]]:
-    async def call(operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        headers = [("X-Amz-Target", f"DynamoDBStreams_20120810.{operation}")]
-        response = await lab.client(f"engine-{region}").call("POST", "/", headers, orjson.dumps(request))
-        found: dict[str, Any] = orjson.loads(response.body)
-        return found
-
-    stream = (await call("ListStreams", {"TableName": TABLE}))["Streams"][0]["StreamArn"]
-    where = {"StreamArn": stream, "ShardId": "shardId-00000000000000000000-00000000"}
-    iterator = await call("GetShardIterator", {**where, "ShardIteratorType": "TRIM_HORIZON"})
-    return list((await call("GetRecords", iterator))["Records"])
-
-
 def test_a_write_is_completed_by_attributes_in_every_region_and_leaves_two_records_where_it_was_made() -> None:
     async def test() -> None:
         async with ReplicatorLab(EAST, WEST) as lab:
@@ -47,7 +32,7 @@ def test_a_write_is_completed_by_attributes_in_every_region_and_leaves_two_recor
             assert item["aws:rep:deleting"] == {"BOOL": False}
             assert item["aws:rep:updateregion"] == {"S": EAST}
             assert abs(float(item["aws:rep:updatetime"]["N"]) - before) < 10
-            east, west = await records(lab, EAST), await records(lab, WEST)
+            east, west = await lab.records(EAST, TABLE), await lab.records(WEST, TABLE)
             assert [record["eventName"] for record in east] == ["INSERT", "MODIFY"]
             assert not set(ATTRIBUTES) & set(east[0]["dynamodb"]["NewImage"])
             assert set(ATTRIBUTES) <= set(east[1]["dynamodb"]["NewImage"])
@@ -65,7 +50,7 @@ def test_a_write_is_completed_by_attributes_in_every_region_and_leaves_two_recor
             item = (await lab.agree(TABLE))["a"]
             assert item["v"] == {"S": "2"}
             assert item["aws:rep:updateregion"] == {"S": WEST}
-            assert len(await records(lab, WEST)) == 3
+            assert len(await lab.records(WEST, TABLE)) == 3
             assert (await lab.get("/conflicts"))["conflicts"] == []
 
     asyncio.run(test())
@@ -79,7 +64,7 @@ def test_a_replicated_delete_is_announced_in_the_item_first() -> None:
             await lab.agree(TABLE)
             await lab.delete(EAST, TABLE, "a")
             assert await lab.agree(TABLE) == {}
-            west = await records(lab, WEST)
+            west = await lab.records(WEST, TABLE)
             assert [record["eventName"] for record in west] == ["INSERT", "MODIFY", "REMOVE"]
             assert west[1]["dynamodb"]["NewImage"]["aws:rep:deleting"] == {"BOOL": True}
 

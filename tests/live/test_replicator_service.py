@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 import orjson
 from replicator_lab import ReplicatorLab, eventually
@@ -27,7 +26,9 @@ def test_expired_items_are_deleted_everywhere_with_dynamodbs_mark_where_they_exp
             await lab.agree(TABLE)
             await eventually(lambda: gone(lab, "old"))
             assert sorted(await lab.agree(TABLE)) == ["ancient", "young"]
-            removed = [r for region in lab.regions for r in await records(lab, region) if r["eventName"] == "REMOVE"]
+            removed = [
+                r for region in lab.regions for r in await lab.records(region, TABLE) if r["eventName"] == "REMOVE"
+            ]
             identities = [r["userIdentity"] for r in removed if "userIdentity" in r]
             assert identities
             assert identities[0] == {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
@@ -37,19 +38,6 @@ def test_expired_items_are_deleted_everywhere_with_dynamodbs_mark_where_they_exp
         return all(["Item" not in await lab.dynamodb(region, "GetItem", request) for region in lab.regions])
 
     asyncio.run(test())
-
-
-async def records(lab: ReplicatorLab, region: str) -> list[dict[str, Any]]:
-    async def call(operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        headers = [("X-Amz-Target", f"DynamoDBStreams_20120810.{operation}")]
-        response = await lab.client(f"engine-{region}").call("POST", "/", headers, orjson.dumps(request))
-        found: dict[str, Any] = orjson.loads(response.body)
-        return found
-
-    stream = (await call("ListStreams", {"TableName": TABLE}))["Streams"][0]["StreamArn"]
-    where = {"StreamArn": stream, "ShardId": "shardId-00000000000000000000-00000000"}
-    iterator = await call("GetShardIterator", {**where, "ShardIteratorType": "TRIM_HORIZON"})
-    return list((await call("GetRecords", iterator))["Records"])
 
 
 def test_latency_is_published_in_the_source_region_by_table_and_receiving_region() -> None:

@@ -7,19 +7,16 @@ docs/architecture.md.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import math
 import random
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import orjson
 
 from lab.core.faults import FaultSet
 from lab.core.replication import Replication
-from lab.core.replication_work import Acknowledged, Outcome
+from lab.core.replication_work import Outcome
 from lab.core.table import KeyAttribute, Tables
 from lab.data import geography
 from lab.live.clock import now_ms
@@ -29,11 +26,13 @@ from lab.live.part import PartContext
 from lab.live.part_address import part_address
 from lab.live.probe_cloudwatch import CloudWatchCalls
 from lab.live.replicator import answers
+from lab.live.replicator.convergence import Convergence
 from lab.live.replicator.difference import compare_replicas
 from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
 from lab.live.replicator.expiry import Expirer
 from lab.live.replicator.journals import Journals
 from lab.live.replicator.lag_metrics import LagMetrics
+from lab.live.replicator.losses import Losses
 from lab.live.replicator.progress import Progress
 from lab.live.replicator.reader import Reader
 from lab.live.replicator.shipper import Filler, Shipper
@@ -44,7 +43,6 @@ COMMIT_DELAY_S = 0.02
 TOMBSTONE_AGE_MS = 15 * 60 * 1000
 JOURNAL_AGE_MS = 60 * 1000
 HOUSEKEEPING_S = 60.0
-CONVERGED_TIMEOUT_MS = 30_000
 PAGE = 1000
 
 
@@ -88,10 +86,9 @@ class Replicator:
         self._progress_to_control = Progress(self._core, context.store, self._engines, context.control)
         self._readers: dict[tuple[str, str], tuple[Reader, asyncio.Task[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._restarts: dict[str, asyncio.Lock] = {code: asyncio.Lock() for code in self._engines}
-        self._accounting: asyncio.Task[None] | None = None
+        self._losses = Losses(self._core, self._store, self._engines, self._journals, self._on_task_end, context.log)
+        self._convergence = Convergence(self._core, self._read_now)
         self._commit_due = False
-        self._progress = asyncio.Event()
 
     # Part
 
@@ -134,7 +131,7 @@ class Replicator:
                 found = answers.status(self._core, self._metrics, readers, self._engines, self._is_up, counts)
                 return json_response(200, orjson.dumps(found))
             case "GET", ["conflicts"]:
-                await self._look_up_losers()
+                await self._losses.look_up_losers()
                 rows = self._store.conflicts(_after(request), PAGE)
                 return json_response(200, orjson.dumps(answers.conflicts(rows, self._keys.get)))
             case "GET", ["lost"]:
@@ -143,7 +140,7 @@ class Replicator:
             case "GET", ["diff"]:
                 return await self._diff(request)
             case "POST", ["converged"]:
-                return await self._converged(request)
+                return await self._convergence.answer(request)
         return None
 
     # Documents
@@ -220,7 +217,7 @@ class Replicator:
         self._core.on_stream_read(table, region)
         if ended:
             self._core.on_caught_up(table, region, now_ms())
-            self._account_soon()
+            self._losses.account_soon()
         self._kick()
 
     async def _read_through(self, table: str, region: str) -> None:
@@ -235,8 +232,8 @@ class Replicator:
 
     def _on_done(self) -> None:
         """Outcomes are made durable a little later, many at once: an apply can be repeated."""
-        self._progress.set()
-        self._account_soon()
+        self._convergence.progress.set()
+        self._losses.account_soon()
         if not self._commit_due:
             self._commit_due = True
             asyncio.get_running_loop().call_later(COMMIT_DELAY_S, self._commit)
@@ -252,7 +249,7 @@ class Replicator:
             shipper.kick()
         if self._core.is_busy():
             self._filler.kick()
-        self._progress.set()
+        self._convergence.progress.set()
 
     def _on_gap(self, table: str, region: str, bound_ms: int, through: str) -> None:
         self._context.log(f"{region}: the stream of {table} has lost records that were not read; comparing the table")
@@ -261,60 +258,13 @@ class Replicator:
 
     async def _on_restart(self, engine: Engine, boot: str) -> None:
         """An engine answers that is another run than the last: its tables are empty."""
-        async with self._restarts[engine.region]:
-            if engine.boot == boot:
-                return
-            known = self._store.boot(engine.region)
-            if known not in (None, boot):
-                self._context.log(f"{engine.region}: the engine was restarted; its tables are filled from the others")
-                acknowledged = await self._acknowledged({engine.region: boot})
-                self._store.set_boot(engine.region, boot)
-                self._core.on_reset(engine.region, now_ms(), acknowledged)
-            elif known is None:
-                earlier = await self._journals.acknowledged(engine.region, int(boot.partition("-")[0]))
-                self._store.set_boot(engine.region, boot)
-                self._core.on_met(engine.region, earlier, now_ms())
-            engine.boot = boot
-            self._store.set_boot(engine.region, boot)
-            self._core.commit()
+        if not await self._losses.on_answer_of(engine, boot):
+            return
         for (_, region), (reader, _) in self._readers.items():
             if region == engine.region:
                 reader.stream.reopen()
                 reader.wake()
         self._kick()
-
-    def _account_soon(self) -> None:
-        if self._core.unaccounted() and self._accounting is None:
-            self._accounting = asyncio.create_task(self._account())
-            self._accounting.add_done_callback(self._on_task_end)
-
-    async def _account(self) -> None:
-        """Count what was lost with regions that nothing was known to have survived, now that this is known."""
-        acknowledged = await self._acknowledged({})
-        self._core.on_acknowledged(acknowledged, now_ms())
-        self._accounting = None
-
-    async def _acknowledged(self, boots: dict[str, str]) -> list[Acknowledged]:
-        """What all fronts have acknowledged; `boots` are runs of engines that are not known otherwise yet."""
-        kept_ms = self._store.tombstones_since_ms()
-        found: list[Acknowledged] = []
-        for region, engine in self._engines.items():
-            boot = boots.get(region) or self._store.boot(region) or "0"
-            until_ms = await self._next_run_ms(engine, boot)
-            journal = await self._journals.acknowledged(region, int(boot.partition("-")[0]))
-            found.extend(write for write in journal if kept_ms <= write.time_ms < until_ms)
-        return found
-
-    async def _next_run_ms(self, engine: Engine, boot: str) -> float:
-        """When a run of an engine began that is not known yet, if there is one."""
-        try:
-            await engine.read("ListTables", {"Limit": 1})
-        except EngineRestarted as restarted:
-            if restarted.boot != boot:
-                return int(restarted.boot.partition("-")[0])
-        except (CallFailed, EngineError):
-            pass  # it does not run now; what it has acknowledged was of the run that is known
-        return math.inf
 
     def _on_task_end(self, task: asyncio.Task[None]) -> None:
         """A task of the replicator never ends by itself: the process does, and is started again."""
@@ -344,47 +294,13 @@ class Replicator:
             await asyncio.gather(*(reader.read_through() for reader in self._read_now(None)))
             if self._core.backlog() or self._core.unaccounted():
                 continue
-            await self._look_up_losers()
+            await self._losses.look_up_losers()
             self._store.collect_tombstones(now - TOMBSTONE_AGE_MS)
             self._store.commit()
             for region in self._engines:
                 await self._journals.trim(region, now - JOURNAL_AGE_MS)
 
-    async def _look_up_losers(self) -> None:
-        """Find out of the losers of conflicts whether they had been acknowledged."""
-        unknown = {n: conflict for n, conflict, known in self._store.conflicts(0, PAGE, unknown=True) if known is None}
-        if unknown:
-            for n, acknowledged in (await self._journals.acknowledged_losers(unknown)).items():
-                self._store.set_acknowledged(n, acknowledged)
-            self._store.commit()
-
     # Answers
-
-    async def _converged(self, request: Request) -> Response:
-        try:
-            wanted: dict[str, Any] = orjson.loads(request.body or b"{}")
-            table, timeout_ms = wanted.get("table"), int(wanted.get("timeout_ms") or CONVERGED_TIMEOUT_MS)
-        except (ValueError, TypeError, AttributeError):
-            return json_response(400, b'{"error":"expected {\\"table\\": name or null, \\"timeout_ms\\": number}"}')
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_ms / 1000):
-                while True:
-                    await asyncio.gather(*(reader.read_through() for reader in self._read_now(table)))
-                    if not self._core.left(table):
-                        return json_response(200, b'{"converged":true,"left":[]}')
-                    while self._core.left(table):
-                        self._progress.clear()
-                        await self._progress.wait()
-        left = [
-            {"table": name, "source": source, "target": target, "items": count}
-            for name, source, target, count in self._core.left(table)
-        ]
-        left += [
-            {"table": reader.table, "source": reader.engine.region, "reason": reader.trouble}
-            for reader in self._read_now(table)
-            if reader.trouble is not None
-        ]
-        return json_response(200, orjson.dumps({"converged": False, "left": left}))
 
     async def _diff(self, request: Request) -> Response:
         """`GET /diff?table=NAME&limit=N`: the replicas of a table compared item by item."""
