@@ -37,7 +37,7 @@ HEALTH_CHECKS = {
     "UnhealthyThresholdCount": 2,
 }
 TIMEOUT_S = 2.0
-LOCALSTACK_EVERY_S, LOCALSTACK_TIMEOUT_S = 1.0, 6.0
+LOCALSTACK_EVERY_S, CONTAINERS_TIMEOUT_S = 1.0, 6.0
 """LocalStack takes tens of milliseconds of a processor for a request: more would only measure that."""
 
 
@@ -251,7 +251,7 @@ def every_s(lab: Lab, wanted_s: float) -> float:
 
 def timeout_s(lab: Lab) -> float:
     """How long a client waits for an answer."""
-    return LOCALSTACK_TIMEOUT_S if lab.topology.engine == "localstack" else TIMEOUT_S
+    return CONTAINERS_TIMEOUT_S if lab.topology.parts else TIMEOUT_S
 
 
 @contextmanager
