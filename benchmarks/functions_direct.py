@@ -12,8 +12,8 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import orjson
@@ -68,11 +68,11 @@ async def load(functions: RegionFunctions, name: str, callers: int, seconds: flo
     return latencies
 
 
-async def measure(
-    topology: Topology, store: DocumentStore, seconds: float, environments_max: int = 2
-) -> list[dict[str, object]]:
-    """One row a handler."""
-    rows: list[dict[str, object]] = []
+@asynccontextmanager
+async def running(
+    topology: Topology, store: DocumentStore, environments_max: int = 2
+) -> AsyncIterator[RegionFunctions]:
+    """The functions of the one region, with nothing before them."""
     functions = RegionFunctions(
         topology,
         REGION,
@@ -84,6 +84,15 @@ async def measure(
     )
     await functions.start()
     try:
+        yield functions
+    finally:
+        await functions.close()
+
+
+async def measure(topology: Topology, store: DocumentStore, seconds: float) -> list[dict[str, object]]:
+    """One row a handler."""
+    rows: list[dict[str, object]] = []
+    async with running(topology, store) as functions:
         for name in HANDLERS:
             started = time.perf_counter()
             first = await functions.invoke(name, EVENT)
@@ -102,8 +111,6 @@ async def measure(
                     "eight_callers_p99_ms": round(eight[len(eight) * 99 // 100], 3),
                 }
             )
-    finally:
-        await functions.close()
     return rows
 
 
