@@ -13,6 +13,7 @@
   made stream records itself, `x-lab-sequence`, the sequence number of its first. With a stream's iterator it is told
   `x-lab-trimmed`, the last sequence number that the stream may lack: of a record that has aged out, or that would have
   been made while the stream was off ("" if there are none). Whoever passes answers on to users drops these headers.
+- Numbers in keys are compared as numbers: 1, 1.0 and 1.00 name one item in every call.
 - Everything is in the lab's one account; MiniStack would make an account of any access key of twelve digits.
 - Its admin paths answer 403, its TTL reaper finds nothing to do (it would delete without a stream record), the host's
   init scripts and Docker are left alone.
@@ -157,6 +158,13 @@ def _install() -> None:
         return record
 
     drop, trim = dynamodb.drop_stream_records, dynamodb._trim_stream_records
+    key_value, one_form = dynamodb._extract_key_val, dynamodb._ddb_canonicalize_number
+
+    def key_value_of_one_form(attribute: Any) -> Any:
+        value = key_value(attribute)
+        if not isinstance(attribute, dict) or "N" not in attribute or (value.isdigit() and value[0] != "0"):
+            return value
+        return one_form(value) or value
 
     def drop_noting(name: str, table: dict[str, Any] | None = None) -> None:
         drop(name, table)
@@ -177,6 +185,7 @@ def _install() -> None:
         responses._request_account_id.set(os.environ["MINISTACK_ACCOUNT_ID"])
 
     dynamodb._build_change_record = build_marked
+    dynamodb._extract_key_val = key_value_of_one_form
     dynamodb.drop_stream_records, dynamodb._trim_stream_records = drop_noting, trim_noting
     dynamodb._ttl_settings = _TtlSettings()
     ministack.set_request_account_id = one_account
@@ -245,8 +254,9 @@ class _Writes:
         """Whether one of the keys has a record beyond the fences."""
         if self._table is None:
             return False
-        keys: set[bytes] | None = None
+        keys: set[tuple[Any, ...]] | None = None
         read_to, last_applied = read_to.zfill(30), int(applied_to)
+        names = [self._table[part] for part in ("pk_name", "sk_name") if self._table[part]]
         for record in reversed(dynamodb._stream_records.get(self._name) or []):
             change = record["dynamodb"]
             sequence = change["SequenceNumber"]
@@ -256,9 +266,8 @@ class _Writes:
             if not (unknown if "lab" in record else unread):
                 continue
             if keys is None:
-                names = [self._table[part] for part in ("pk_name", "sk_name") if self._table[part]]
-                keys = {_key_text({name: item.get(name) for name in names}) for item in self._items}
-            if _key_text(change["Keys"]) in keys:
+                keys = {tuple(dynamodb._extract_key_val(item.get(name)) for name in names) for item in self._items}
+            if tuple(dynamodb._extract_key_val(change["Keys"].get(name)) for name in names) in keys:
                 return True
         return False
 
@@ -280,10 +289,6 @@ class _Writes:
             elif old := dynamodb._remove_item(table, partition, sort):
                 dynamodb._emit_stream_event(self._name, "REMOVE", old, None)
         return None
-
-
-def _key_text(key: dict[str, Any]) -> bytes:
-    return orjson.dumps(key, option=orjson.OPT_SORT_KEYS)
 
 
 def _lab_headers(headers: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:

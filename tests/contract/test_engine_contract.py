@@ -314,6 +314,30 @@ def test_reading_goes_on_after_a_sequence_number_page_by_page(kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", ENGINES)
+def test_a_number_in_a_key_names_one_item_however_it_is_written(kind: str) -> None:
+    async def test(engine: Engine) -> None:
+        table = f"{engine.table}-numbers"
+        await engine.ok(
+            "CreateTable",
+            TableName=table,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "N"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        for first, second in (("1", "1.00"), ("100", "1E2"), ("0", "-0.0"), ("-0.5", "-.50")):
+            await engine.ok("PutItem", TableName=table, Item={"id": {"N": first}, "v": {"S": "put"}})
+            update = {"UpdateExpression": "SET w = v", "Key": {"id": {"N": second}}}
+            await engine.ok("UpdateItem", TableName=table, **update)
+            found, _ = await engine.ok("GetItem", TableName=table, Key={"id": {"N": second}}, ConsistentRead=True)
+            assert found["Item"] == {"id": {"N": first}, "v": {"S": "put"}, "w": {"S": "put"}}
+            await engine.ok("DeleteItem", TableName=table, Key={"id": {"N": second}})
+        assert (await engine.ok("Scan", TableName=table))[0]["Items"] == []
+        await engine.ok("DeleteTable", TableName=table)
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
 def test_an_iterator_says_what_its_stream_lacks(kind: str) -> None:
     async def test(engine: Engine) -> None:
         await engine.put("a", "1")
