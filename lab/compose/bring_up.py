@@ -94,8 +94,9 @@ class ContainersUp:
                 continue
             lines = container.logs(tail=LOG_LINES).decode(errors="replace").splitlines()
             words = list(dict.fromkeys(line for line in lines if line.strip()))  # each restart says the same
-            if not words:
+            if not words and state["Status"] == "created":
                 continue  # it never ran
+            words = words or ["(it has logged nothing)"]
             condition = health if state["Status"] == "running" else f"{state['Status']} ({state.get('ExitCode')})"
             told.append(f"\n{service} is {condition}:\n" + "\n".join(f"  {line}" for line in words))
         return "".join(told)
