@@ -20,7 +20,7 @@ def find_containers(folder: Path) -> ComposeProject | None:
     from lab.compose.host import find_project
 
     try:
-        return find_project(folder)
+        return find_project(folder, remains=True)
     except EnvironmentFailure:
         if (folder / ".lab" / "compose").is_dir():
             raise

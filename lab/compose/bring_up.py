@@ -61,7 +61,7 @@ class ContainersUp:
         if problems:
             told = "\n".join(f"  {problem.what}: {problem.found}" for problem in problems)
             raise EnvironmentFailure(f"the lab cannot run in containers here:\n{told}")
-        if find_project(self._folder) is not None:
+        if find_project(self._folder, remains=True) is not None:
             raise UserError(
                 "containers of this folder are there already: `lab status` shows them, `lab down` ends them"
             )
@@ -82,7 +82,7 @@ class ContainersUp:
     def _last_words(self) -> str:
         """The newest log lines of the containers that are not well."""
         try:
-            project = find_project(self._folder)
+            project = find_project(self._folder, remains=True)
         except EnvironmentFailure:
             return ""
         containers = project.containers() if project is not None else {}

@@ -119,12 +119,14 @@ class ComposeLab(RunningLab):
         raise LabUnreachable(f"the regions are not back after {REFILL_LIMIT_S:g} s: {waiting}")
 
 
-def find_project(folder: Path) -> ComposeProject | None:
-    """The Compose project whose file is in a folder, if its containers are there. Raises EnvironmentFailure."""
+def find_project(folder: Path, *, remains: bool = False) -> ComposeProject | None:
+    """The Compose project whose file is in a folder, if it has a control, or with `remains` any container.
+
+    Raises EnvironmentFailure.
+    """
     client = docker_client()
-    found = client.containers.list(
-        all=True, filters={"label": [f"{FOLDER}={folder}", f"{SERVICE}=control", "com.docker.compose.oneoff=False"]}
-    )
+    labels = [f"{FOLDER}={folder}", "com.docker.compose.oneoff=False"]
+    found = client.containers.list(all=True, filters={"label": labels if remains else [*labels, f"{SERVICE}=control"]})
     names = sorted({container.labels[PROJECT] for container in found})
     names = [name for name in names if not name.startswith(TESTS_PREFIX)]
     return ComposeProject(names[0], client) if names else None
