@@ -66,7 +66,7 @@ class Replication:
         """Whether a region's engine is the one it was is not known, as after a start of the replicator's own."""
         self._links.doubtful.add(region)
 
-    def on_tables(self, tables: Tables, now_ms: int) -> None:
+    def on_tables(self, tables: Tables) -> None:
         """Take the global tables: new replicas are to be filled, replicas that are gone are forgotten."""
         known = dict(self._store.replicas())
         wanted = {
@@ -87,7 +87,7 @@ class Replication:
         for (name, region), replica in wanted.items():
             state_now = known.get((name, region))
             if state_now is None or state_now.created_ms != replica.created_ms:
-                self._add_replica(name, region, replica.created_ms, replica.seeded_from, now_ms)
+                self._add_replica(name, region, replica.created_ms, replica.seeded_from)
         states = self._store.replicas()
         for name in sorted({name for name, _ in states}):
             replicas = tuple(sorted(region for table, region in states if table == name))
@@ -101,10 +101,10 @@ class Replication:
                 self._shipping.recount(name)
         self._store.commit()
 
-    def _add_replica(self, name: str, region: str, created_ms: int, seeded_from: str | None, now_ms: int) -> None:
+    def _add_replica(self, name: str, region: str, created_ms: int, seeded_from: str | None) -> None:
         self._store.set_replica(name, region, ReplicaState(created_ms, filled=seeded_from is None))
         # What a first replica's stream holds already is in its table too, and is read by the scan that fills others.
-        start = Checkpoint(f"{now_ms - 1:020d}{9_999_999_999:010d}") if seeded_from is None else Checkpoint()
+        start = Checkpoint(f"{created_ms - 1:020d}{9_999_999_999:010d}") if seeded_from is None else Checkpoint()
         self._store.set_checkpoint(name, region, start)
 
     def on_reset(self, region: str, now_ms: int, acknowledged: Iterable[Acknowledged] = ()) -> None:
@@ -133,8 +133,24 @@ class Replication:
                 skew_ms = self._links.faults.skew_ms(write.region, write.time_ms)
                 version = Version(write.time_ms + skew_ms, write.region, write.counter)
                 survivor = self._ledger.load(write.table, write.key)
-                if survivor is None or survivor.item.winner < version:
+                if self._precedes_replication(write):
+                    lost = survivor is None and not self._was_filled_from(write)
+                else:
+                    lost = survivor is None or survivor.item.winner < version
+                if lost:
                     self._store.add_lost(LostWrite(write.table, write.key, version, "not_captured", now_ms))
+
+    def _precedes_replication(self, write: Acknowledged) -> bool:
+        """Whether a write is from before its table was replicated: scans find what it left, without its time."""
+        state = self._store.replicas().get((write.table, write.region))
+        return state is not None and write.time_ms < state.created_ms
+
+    def _was_filled_from(self, write: Acknowledged) -> bool:
+        """Whether some replica is known to have all that a region's table had before it was replicated."""
+        if write.of_this_run:
+            return True  # the table that it was written to is still there
+        filled = self._ledger.groups[write.table].filled - {write.region}
+        return bool(filled) and write.region not in self._unaccounted
 
     def _will_be_read(self, write: Acknowledged) -> bool:
         return write.of_this_run and write.counter > self.checkpoint(write.table, write.region).position

@@ -64,7 +64,7 @@ class SimReplicator:
         for region in self._engines:
             self.core.on_doubt(region)
         self.core.on_faults(self.faults)
-        self.core.on_tables(self.tables, self._world.now_ms)
+        self.core.on_tables(self.tables)
         for region in self._engines:
             self._poll(region)
         self._pump()
@@ -105,7 +105,7 @@ class SimReplicator:
     def _take_documents(self) -> None:
         assert self.core is not None
         self.core.on_faults(self.faults)
-        self.core.on_tables(self.tables, self._world.now_ms)
+        self.core.on_tables(self.tables)
         for region in self._engines:
             self.wake(region)
         self._pump()

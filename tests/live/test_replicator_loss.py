@@ -115,5 +115,28 @@ def test_what_a_region_lost_before_the_replicator_ever_reached_it_is_reported() 
     asyncio.run(test())
 
 
+def test_what_was_written_before_a_table_was_replicated_is_not_lost_with_a_region() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST, EU) as lab:
+            await lab.create(EAST, TABLE)
+            for n in range(20):
+                await lab.put(EAST, TABLE, f"k{n}", "before")
+            await lab.delete(EAST, TABLE, "k0")
+            await asyncio.sleep(0.01)
+            await lab.create(WEST, TABLE)
+            lab.set_replicas(TABLE, EAST, WEST)
+            await lab.publish()
+            assert len(await lab.agree(TABLE)) == 19
+            for region in (WEST, EAST):
+                await lab.restart(f"engine-{region}")
+                await lab.put(WEST if region == EAST else EAST, TABLE, region, "after")
+                await eventually(lambda region=region: lab.value(region, TABLE, region))
+                await lab.agree(TABLE)  # filled again before the other one dies
+            assert len(await lab.agree(TABLE)) == 21
+            assert (await lab.get("/lost"))["lost"] == []
+
+    asyncio.run(test())
+
+
 async def captured(lab: ReplicatorLab, region: str, count: int) -> bool:
     return bool((await lab.get("/status"))["regions"][region]["captured"] >= count)

@@ -57,7 +57,7 @@ def _key_value(attribute: KeyAttribute, value: str) -> str:
         return value
     if value.isdigit() and len(value) < 20 and (value == "0" or value[0] != "0"):
         return value
-    number = Decimal(value).normalize()
+    number = Decimal(value).normalize() or Decimal(0)  # of two zeros
     return format(number, "f") if -20 < number.adjusted() < 38 else str(number)
 
 

@@ -150,7 +150,7 @@ class Replicator:
         self._legacy = {table.name for table in tables.global_tables if table.version == "2017.11.29"}
         self._keys.clear()
         self._keys.update({table.name: table.key for table in tables.global_tables})
-        self._core.on_tables(tables, now_ms())
+        self._core.on_tables(tables)
         wanted = {
             (table.name, replica.region)
             for table in tables.global_tables
