@@ -26,6 +26,7 @@ import pytest
 from lab.core.topology import Topology, regional_addresses
 from lab.live.http_client import HttpClient, TcpAddress, UnixAddress
 from lab.live.http_server import Response
+from lab.live.replicator.engine import RETRIED
 from lab.live.topology_file import write_topology
 
 REGION = "us-east-1"
@@ -333,6 +334,28 @@ def test_a_number_in_a_key_names_one_item_however_it_is_written(kind: str) -> No
             await engine.ok("DeleteItem", TableName=table, Key={"id": {"N": second}})
         assert (await engine.ok("Scan", TableName=table))[0]["Items"] == []
         await engine.ok("DeleteTable", TableName=table)
+
+    check(kind, test)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_an_apply_that_is_refused_leaves_nothing_and_has_the_name_of_an_error_that_is_tried_again(kind: str) -> None:
+    """What throttles an engine is not for a test to say; its refusals are treated as this one is."""
+
+    async def test(engine: Engine) -> None:
+        await engine.put("a", "1")
+        absent = f"{engine.table}-absent"
+        puts = [{"PutRequest": {"Item": item(key, "apply")}} for key in ("a", "b")]
+        for operation, request in (
+            ("PutItem", {"TableName": absent, "Item": item("a", "apply")}),
+            ("BatchWriteItem", {"RequestItems": {absent: puts}}),
+        ):
+            marks = " ".join([MARK] * (2 if operation == "BatchWriteItem" else 1))
+            refused = await engine.send(operation, request, ("x-lab-apply", marks))
+            name = str(orjson.loads(refused.body)["__type"]).rpartition("#")[2]
+            assert (refused.status, name in RETRIED) == (400, True)
+        assert len(await engine.records()) == 1
+        assert (await engine.value("a"), await engine.value("b")) == ("1", None)
 
     check(kind, test)
 
