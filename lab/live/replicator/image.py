@@ -5,7 +5,7 @@ Two images of one content have the same bytes: attributes sorted, sets sorted, n
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from hashlib import blake2b
 from typing import Any
 
@@ -15,6 +15,8 @@ from lab.core.conflict import Version
 from lab.core.item import Record
 from lab.core.table import KeyAttribute
 
+EXACT = Context(prec=40)
+"""DynamoDB's numbers have up to 38 digits, more than Python's arithmetic keeps unless it is told."""
 SETS = ("SS", "NS", "BS")
 
 
@@ -57,8 +59,8 @@ def _key_value(attribute: KeyAttribute, value: str) -> str:
         return value
     if value.isdigit() and len(value) < 20 and (value == "0" or value[0] != "0"):
         return value
-    number = Decimal(value).normalize() or Decimal(0)  # of two zeros
-    return format(number, "f") if -20 < number.adjusted() < 38 else str(number)
+    number = EXACT.normalize(Decimal(value))
+    return format(number, "f") if number else "0"  # of two zeros
 
 
 def decode_record(key: bytes, record: dict[str, Any], legacy_region: str | None = None) -> Record:
