@@ -101,7 +101,7 @@ def test_a_part_says_ready_answers_on_its_socket_and_ends_with_status_0_on_sigte
     assert ask(sock, "GET", "/other").status == 404
     assert ask(sock, "PUT", "/documents/faults", b'{"faults":[]}').status == 200
     assert ask(sock, "PUT", "/documents/faults", b'{"defaults":[]}').status == 400
-    assert orjson.loads(ask(sock, "GET", "/documents/faults").body) == {"faults": []}
+    assert orjson.loads(ask(sock, "GET", "/documents/faults").body) == {"faults": [], "past_skews": []}
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     status, _, err = finish(process)
