@@ -13,13 +13,14 @@ import threading
 from types import ModuleType
 
 _PACKAGES = ("moto", "moto.core")
-_lock = threading.RLock()
+loading = threading.RLock()
+"""Held by whoever imports from moto: threads that do it at once could see modules that have not run to their end."""
 _deferred: list[ModuleType] = []
 
 
 def prepare() -> None:
     """Let `moto.core.model`, `.parse` and `.serialize` be imported alone. Does nothing if moto is imported already."""
-    with _lock:
+    with loading:
         if "moto" in sys.modules:
             return
         for name in _PACKAGES:
@@ -35,7 +36,7 @@ def prepare() -> None:
 
 def complete() -> None:
     """Run what `prepare` held back, so that any module of moto can be imported."""
-    with _lock:
+    with loading:
         while _deferred:
             module = _deferred.pop(0)
             assert module.__spec__ is not None and module.__spec__.loader is not None

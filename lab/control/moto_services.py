@@ -70,9 +70,10 @@ class MotoServices:
 
     def _load(self) -> None:
         os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT_ID
-        moto_parts.complete()
-        from moto.iam.responses import IamResponse
-        from moto.sts.responses import TokenResponse
+        with moto_parts.loading:
+            moto_parts.complete()
+            from moto.iam.responses import IamResponse
+            from moto.sts.responses import TokenResponse
 
         self._responses = {"iam": IamResponse, "sts": TokenResponse}
         if not self._journal_path.exists():

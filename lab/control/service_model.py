@@ -87,9 +87,12 @@ class ServiceModel:
     """One service. `moto` is moto's `ServiceModel` of it, for parsers and serializers."""
 
     def __init__(self, service: str) -> None:
-        moto_parts.prepare()
-        from moto.core.loaders import create_loader
-        from moto.core.model import ServiceModel as MotoServiceModel
+        with moto_parts.loading:
+            moto_parts.prepare()
+            import moto.core.parse  # this one and the next for `protocol`, whole before anybody needs them
+            import moto.core.serialize  # noqa: F401
+            from moto.core.loaders import create_loader
+            from moto.core.model import ServiceModel as MotoServiceModel
 
         name = MODEL_NAMES.get(service, service)
         description = create_loader().load_service_model(name, "service-2")
