@@ -27,6 +27,7 @@ from pathlib import Path
 
 import orjson
 from figures import Figure, print_figures
+from wrk_output import latency_ms, rate_per_s
 
 ADDRESS = "127.48.0.1"
 BACKEND, HAPROXY, LAB = 18200, 18201, 18202
@@ -113,13 +114,7 @@ def pinned(core: int, *command: str) -> list[str]:
 def keep_alive(address: str, port: int, connections: int, seconds: int) -> Figures:
     url = f"http://{address}:{port}/"
     out = run(pinned(1, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url))
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])  # type: ignore[index]
-    return Figures(rate, _wrk_ms(out, "50%"), _wrk_ms(out, "99%"))
-
-
-def _wrk_ms(out: str, which: str) -> float:
-    value, unit = re.search(rf"{which}\s+([\d.]+)(us|ms|s)", out).groups()  # type: ignore[union-attr]
-    return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+    return Figures(rate_per_s(out), latency_ms(out, 50), latency_ms(out, 99))
 
 
 def connection_each(address: str, port: int, connections: int, count: int) -> Figures:
