@@ -1,16 +1,19 @@
 """The zone that the DNS benchmarks ask about, and the lab's DNS server alone in a process.
 
 Run as a program it serves until SIGTERM: `dns_world.py RECORDS HEALTH_CHECKS BLOCK`; it prints `ready`.
-The failover record's health comes from real probers, which probe an HTTP server of this process.
+The failover record's health comes from real probers, which probe an HTTP server: as in the lab, a process of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +66,37 @@ async def _answer(request: Request) -> Response:
     return Response(200)
 
 
+async def _serve_target(address: str) -> None:
+    target = HttpServer(_answer)
+    await target.listen_tcp(address, HTTP_PORT)
+    await asyncio.Event().wait()
+
+
+def _target(address: str) -> None:
+    asyncio.run(_serve_target(address))
+
+
+@contextmanager
+def probed(address: str) -> Iterator[None]:
+    """What the health checks probe, as long as the block lasts."""
+    process = multiprocessing.get_context("spawn").Process(target=_target, args=(address,), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
 async def serve(records: int, health_checks: int, block: str) -> None:
     topology = Topology(
         block, regional_addresses(block, ("us-east-1", "us-west-2")), places(), "/none", "/none", http_port=HTTP_PORT
     )
     address = topology.regions[0].address
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, probed(address):
         store = DocumentStore(Path(folder))
         store.put("zones", orjson.dumps(codec.encode(zones(records))))
         store.put("health_checks", orjson.dumps(codec.encode(checks(health_checks, address))))
-        target = HttpServer(_answer)
-        await target.listen_tcp(address, HTTP_PORT)
         probers = Probers(topology, store, Clock())
         server = DnsServer(topology, store, probers.is_healthy, watch_health=probers.watch)
         await server.start()
@@ -87,7 +110,6 @@ async def serve(records: int, health_checks: int, block: str) -> None:
         await stopping.wait()
         await server.close()
         await probers.close()
-        await target.close()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from random import Random
 
@@ -176,6 +177,21 @@ def test_the_reasons_tell_the_tree_that_was_walked() -> None:
     assert (1, "us-east-1: chosen") in told
     assert (3, "1: weight 1 of 2; health check us-east-1-1 healthy") in told
     assert told[-1] == (3, "1: chosen")
+
+
+def test_the_reasons_tell_who_comes_after_the_one_that_was_chosen() -> None:
+    records = [
+        record("l", address, set_identifier=region, region=region, health_check_id=region)
+        for address, region in (("192.0.2.1", "us-west-2"), ("192.0.2.2", "eu-west-1"), ("192.0.2.3", "us-east-1"))
+    ]
+    (outcome,) = World(*records, down=["us-west-2"]).decide("l", explain=True).outcomes
+    told = [re.sub(r"[\d.]+ ms", "N ms", reason.text) for reason in outcome.reason]
+    assert told[1:] == [
+        "eu-west-1: N ms from dublin; health check eu-west-1 healthy",
+        "us-east-1: N ms from dublin; health check us-east-1 healthy, comes after",
+        "us-west-2: N ms from dublin; health check us-west-2 unhealthy, comes after",
+        "eu-west-1: chosen",
+    ]
 
 
 def test_drawing_answers_follows_the_probabilities() -> None:

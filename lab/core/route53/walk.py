@@ -13,7 +13,7 @@ from lab.core.route53.answer import Outcome, Reason, RRset, negative_soa
 from lab.core.route53.catalog import Catalog, Group, ZoneTable
 from lab.core.route53.name import to_text, to_wire
 from lab.core.route53.origin import Origin, Origins
-from lab.core.route53.policy import Alternative, Tiers, policy_name, tiers
+from lab.core.route53.policy import Alternative, Tier, Tiers, policy_name, tiers
 from lab.core.route53.record_health import RecordHealth
 from lab.core.zone import RecordSet
 
@@ -161,16 +161,27 @@ class Walk:
         self, zone: ZoneTable, ranked: Tiers, reason: tuple[Reason, ...], depth: int
     ) -> tuple[list[Alternative], tuple[Reason, ...]]:
         """The alternatives of the first tier with a healthy one; all of the best tier when nothing is healthy."""
-        for tier in ranked.tiers:
+        telling = self.explain and ranked.policy != "simple"
+        for number, tier in enumerate(ranked.tiers):
             healthy = [a for a in tier if self.health.is_healthy(zone, a.record)]
-            if self.explain and ranked.policy != "simple":
-                for alternative in tier:
-                    words = self.health.words(zone, alternative.record)
-                    reason = self._note(reason, depth + 1, f"{_title(alternative.record)}: {alternative.note}; {words}")
+            if telling:
+                reason = self._judged(zone, tier, reason, depth + 1)
             if healthy:
+                for later in ranked.tiers[number + 1 :] if telling else ():
+                    reason = self._judged(zone, later, reason, depth + 1, ", comes after")
                 return healthy, reason
         reason = self._note(reason, depth + 1, "no record is healthy: all are treated as healthy")
         return list(ranked.tiers[0]), reason
+
+    def _judged(
+        self, zone: ZoneTable, tier: Tier, reason: tuple[Reason, ...], depth: int, rank: str = ""
+    ) -> tuple[Reason, ...]:
+        """What is to be said of each alternative of a tier: what ranks it, and its health."""
+        for alternative in tier:
+            words = self.health.words(zone, alternative.record)
+            text = f"{_title(alternative.record)}: {alternative.note}; {words}{rank}"
+            reason = self._note(reason, depth, text)
+        return reason
 
     def _record_leaves(
         self,
