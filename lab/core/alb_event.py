@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,11 @@ from lab.core.alb_rules import split_query
 
 TEXT_TYPES = ("application/json", "application/javascript", "application/xml")
 FORWARDED_FOR_MAX = 30
+VALID_NAME = re.compile(r"[-A-Za-z0-9]+")
+"""What Elastic Load Balancing calls a valid header name.
+
+https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html
+"""
 HEALTH_CHECKER = "ELB-HealthChecker/2.0"
 HOP_BY_HOP = frozenset(
     {
@@ -57,18 +63,34 @@ def traced(existing: str | None, rng: random.Random, now_ms: int) -> str:
 
 
 def forwarded_headers(
-    headers: Pairs, *, client: str, client_port: int, port: int, protocol: str, trace: str, attributes: dict[str, str]
+    headers: Pairs,
+    *,
+    client: str,
+    client_port: int,
+    port: int,
+    protocol: str,
+    trace: str,
+    attributes: dict[str, str],
+    tls: tuple[str, str] | None = None,
 ) -> list[tuple[str, str]]:
     """The request's headers as a target gets them: lower-case names, hop-by-hop ones gone, ours added at the end.
 
     `attributes` are the load balancer's; `routing.http.xff_header_processing.mode` is append, preserve or remove.
+    `tls` is the client's cipher and protocol in OpenSSL's words.
     """
     mode = attributes.get("routing.http.xff_header_processing.mode", "append")
     ours = {"x-forwarded-proto", "x-forwarded-port", "x-amzn-trace-id"}
     if mode != "preserve":
         ours.add("x-forwarded-for")
     given = [value for name, value in headers if name == "x-forwarded-for"]
+    tells_tls = attributes.get("routing.http.x_amzn_tls_version_and_cipher_suite.enabled") == "true"
+    if tells_tls:
+        ours |= {"x-amzn-tls-version", "x-amzn-tls-cipher-suite"}
     kept = [(name, value) for name, value in headers if name not in ours and name not in HOP_BY_HOP]
+    if attributes.get("routing.http.drop_invalid_header_fields.enabled") == "true":
+        kept = [(name, value) for name, value in kept if VALID_NAME.fullmatch(name)]
+    if tells_tls and tls is not None:
+        kept += [("x-amzn-tls-version", tls[1]), ("x-amzn-tls-cipher-suite", tls[0])]
     kept.append(("x-amzn-trace-id", trace))
     if mode == "append":
         own = f"{client}:{client_port}" if attributes.get("routing.http.xff_client_port.enabled") == "true" else client

@@ -28,7 +28,7 @@ def event(
     )
 
 
-def forwarded(headers: list[tuple[str, str]], **attributes: str) -> dict[str, str]:
+def forwarded(headers: list[tuple[str, str]], tls: tuple[str, str] | None = None, **attributes: str) -> dict[str, str]:
     pairs = forwarded_headers(
         headers,
         client="198.18.1.10",
@@ -37,6 +37,7 @@ def forwarded(headers: list[tuple[str, str]], **attributes: str) -> dict[str, st
         protocol="HTTP",
         trace="Root=1-0-0",
         attributes={f"routing.http.{key.replace('__', '.')}": value for key, value in attributes.items()},
+        tls=tls,
     )
     return dict(pairs)
 
@@ -120,6 +121,21 @@ def test_the_forwarded_headers_are_ours_and_hop_by_hop_ones_go() -> None:
         "x-forwarded-port": "80",
         "x-forwarded-proto": "http",
     }
+
+
+def test_header_names_that_are_not_valid_are_dropped_when_asked_for() -> None:
+    headers = [("host", "app"), ("x_under", "1"), ("x.dot", "2"), ("x-fine", "3")]
+    assert {"x_under", "x.dot", "x-fine"} <= forwarded(headers).keys()
+    kept = forwarded(headers, drop_invalid_header_fields__enabled="true").keys()
+    assert {"x_under", "x.dot", "x-fine"} & kept == {"x-fine"}
+
+
+def test_the_clients_tls_is_told_when_asked_for_and_never_by_the_client() -> None:
+    told, tls = {"x_amzn_tls_version_and_cipher_suite__enabled": "true"}, ("TLS_AES_256_GCM_SHA384", "TLSv1.3")
+    assert "x-amzn-tls-version" not in forwarded([], tls)
+    made = forwarded([("x-amzn-tls-version", "forged")], tls, **told)
+    assert (made["x-amzn-tls-version"], made["x-amzn-tls-cipher-suite"]) == ("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+    assert "x-amzn-tls-version" not in forwarded([("x-amzn-tls-version", "forged")], None, **told)
 
 
 def test_forwarded_for_is_appended_kept_or_removed() -> None:

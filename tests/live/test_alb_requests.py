@@ -404,6 +404,19 @@ def test_an_idle_connection_is_closed_after_its_timeout(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_connection_that_is_older_than_its_keep_alive_is_closed_with_an_answer(tmp_path: Path) -> None:
+    async def run() -> None:
+        one_second = balancer(attributes={"client_keep_alive.seconds": "1"})
+        async with alb(tmp_path, one_second, speed=1.0), client() as one:
+            async with asyncio.timeout(20):
+                while (reply := await one.ask()).headers["connection"] == "keep-alive":
+                    assert reply.status == 200
+            assert (reply.status, reply.headers["connection"]) == (200, "close")
+            assert await one.reader.read() == b""
+
+    asyncio.run(run())
+
+
 def trusting(world: World) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=Path(world.topology.state_dir) / "certificates" / "ca.pem")
 

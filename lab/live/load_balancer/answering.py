@@ -47,6 +47,7 @@ from lab.live.load_balancer.targets import Targets
 
 STICKY_COOKIE = "AWSALBTG"
 DEFAULT_IDLE_TIMEOUT_S = 60
+DEFAULT_KEEP_ALIVE_S = 3600
 
 
 class Answering:
@@ -99,6 +100,7 @@ class Answering:
             protocol=trail.listener.protocol,
             trace=trail.trace_id,
             attributes=attributes,
+            tls=request.tls[:2] if request.tls is not None else None,
         )
         return await self._forward(trail, group, request, path, query, headers)
 

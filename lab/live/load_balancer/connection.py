@@ -91,7 +91,7 @@ class AlbConnection(asyncio.Protocol):
         self._travelled = False
         self._held = b""
         self._tls: tuple[str, str, str] | None = None
-        self.last_active_s = port.loop.time()
+        self.last_active_s = self._opened_s = port.loop.time()
         if preface is not None:
             self._on_preface(preface)
         self.reset()
@@ -243,7 +243,8 @@ class AlbConnection(asyncio.Protocol):
             if made is None or self._transport is None:
                 return  # the client has left, or nothing more comes on this connection
             answer, cookies = made
-            close = answer.close or not keep_alive
+            old = self._port.loop.time() - self._opened_s >= self._port.keep_alive_s
+            close = answer.close or not keep_alive or old
             wire = format_answer(answer, head=request.method == "HEAD", close=close, cookies=cookies)
             self._transport.write(wire)
             self.last_active_s = self._port.loop.time()

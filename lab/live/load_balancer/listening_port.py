@@ -35,7 +35,11 @@ OnRefused = Callable[["ListeningPort", AlbRequest, Answer], None]
 
 
 class ListeningPort:
-    """`address`:`port` of the machine, which clients call as `called_port`. `idle_s` in real seconds."""
+    """`address`:`port` of the machine, which clients call as `called_port`.
+
+    `idle_s` is how long a connection may rest, `keep_alive_s` how old it may get; both in real seconds.
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class ListeningPort:
         self.connections: set[AlbConnection] = set()
         self.hanging = False
         self.idle_s = 60.0
+        self.keep_alive_s = 3600.0
         self.secure = secure
         self.contexts: ServerContexts | None = None
         self.travel: Travel | None = None

@@ -29,7 +29,7 @@ from lab.errors import EnvironmentFailure
 from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
 from lab.live.load_balancer.access_log import AccessLogs, access_log_entry
-from lab.live.load_balancer.answering import DEFAULT_IDLE_TIMEOUT_S, Answering
+from lab.live.load_balancer.answering import DEFAULT_IDLE_TIMEOUT_S, DEFAULT_KEEP_ALIVE_S, Answering
 from lab.live.load_balancer.exchange import AlbRequest, Trail
 from lab.live.load_balancer.health_checks import HealthChecks
 from lab.live.load_balancer.listening_port import Answered, ListeningPort
@@ -162,12 +162,15 @@ class RegionLoadBalancers:
         for key, port in self._ports.items():
             port.hang(self._condition == "hang")
             if (site := self._sites.get(key)) is not None:
-                port.idle_s = self._idle_s(site.balancer)
+                self._limit(port, site.balancer)
         self._tell()
 
-    def _idle_s(self, balancer: LoadBalancer) -> float:
+    def _limit(self, port: ListeningPort, balancer: LoadBalancer) -> None:
+        """How long its connections may rest, and how old they may get."""
         idle_s = float(balancer.attributes.get("idle_timeout.timeout_seconds", DEFAULT_IDLE_TIMEOUT_S))
-        return self._clock.deadline_s(idle_s * 1000)
+        keep_alive_s = float(balancer.attributes.get("client_keep_alive.seconds", DEFAULT_KEEP_ALIVE_S))
+        port.idle_s = self._clock.deadline_s(idle_s * 1000)
+        port.keep_alive_s = self._clock.wait_s(keep_alive_s * 1000)
 
     def _rebind(self) -> None:
         """Listen where it is wanted and nowhere else, at once; `_serve` begins to accept."""
@@ -188,7 +191,8 @@ class RegionLoadBalancers:
         secure = site.listener.protocol == "HTTPS"
         port = ListeningPort(*key, site.listener.port, self._respond, secure=secure, on_refused=self._refused)
         port.hang(self._condition == "hang")
-        port.idle_s, port.travel = self._idle_s(site.balancer), self._travel
+        port.travel = self._travel
+        self._limit(port, site.balancer)
         try:
             if port.secure:
                 port.contexts = self._tls(key, site)
