@@ -1,6 +1,6 @@
 """Draws requests over time as an SVG picture: a strip a client, coloured by the region that served, red for none.
 
-A request is as wide as its client took until the next.
+What a request came to is drawn until its client's next one.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ class Strip:
     marks: tuple[Mark, ...]
 
 
+def spans(marks: Sequence[Mark], end_s: float) -> list[tuple[str | None, float, float]]:
+    """Who served from when to when: requests in a row with one outcome are one span, which lasts until the next."""
+    firsts = [mark for n, mark in enumerate(marks) if n == 0 or mark.region != marks[n - 1].region]
+    ends = [mark.at_s for mark in firsts[1:]] + [end_s]
+    return [(mark.region, mark.at_s, until_s) for mark, until_s in zip(firsts, ends, strict=True)]
+
+
 def draw(title: str, strips: Sequence[Strip], regions: Sequence[str], moments: Sequence[tuple[float, str]]) -> str:
     """The picture; `moments` are vertical lines, in lab seconds since the first of them, with their names."""
     times = [mark.at_s for strip in strips for mark in strip.marks] + [at for at, _ in moments]
@@ -50,18 +57,20 @@ def draw(title: str, strips: Sequence[Strip], regions: Sequence[str], moments: S
     for n, strip in enumerate(strips):
         y = TOP + n * (STRIP + GAP)
         parts.append(f'<text x="10" y="{y + 13}" font-size="12">{escape(strip.label)}</text>')
-        ends = [mark.at_s for mark in strip.marks[1:]] + [high]
-        for mark, end_s in zip(strip.marks, ends, strict=False):
-            width = max(1.0, x(end_s) - x(mark.at_s))
-            colour = colours.get(mark.region or "", FAILED)
-            parts.append(f'<rect x="{x(mark.at_s):.1f}" y="{y}" width="{width:.1f}" height="{STRIP}" fill="{colour}"/>')
+        for region, from_s, to_s in spans(strip.marks, high):
+            width, colour = max(1.0, x(to_s) - x(from_s)), colours.get(region or "", FAILED)
+            parts.append(f'<rect x="{x(from_s):.1f}" y="{y}" width="{width:.1f}" height="{STRIP}" fill="{colour}"/>')
     bottom = TOP + len(strips) * (STRIP + GAP)
-    for n, (at_s, name) in enumerate(moments):
-        y = TOP - 12 - 14 * (n % 3)  # their names are above each other where the moments are close
+    tops = [TOP - 12 - 14 * (n % 3) for n in range(len(moments))]  # names are above each other where moments are close
+    for (at_s, _), y in zip(moments, tops, strict=True):
         parts.append(
             f'<line x1="{x(at_s):.1f}" x2="{x(at_s):.1f}" y1="{y}" y2="{bottom}" stroke="black" '
-            f'stroke-dasharray="4 3"/><text x="{x(at_s) + 3:.1f}" y="{y + 8}" font-size="11" stroke="white" '
-            f'stroke-width="3" paint-order="stroke">{escape(name)}</text>'
+            'stroke-dasharray="4 3"/>'
+        )
+    for (at_s, name), y in zip(moments, tops, strict=True):
+        parts.append(
+            f'<text x="{x(at_s) + 3:.1f}" y="{y + 8}" font-size="11" stroke="white" stroke-width="3" '
+            f'paint-order="stroke">{escape(name)}</text>'
         )
     for second in range(math.ceil(low / TICK_S) * TICK_S, math.floor(high) + 1, TICK_S):
         parts.append(
