@@ -246,6 +246,8 @@ def _condition(condition: str) -> Text:
 
 
 def _checks(row: dict[str, Any]) -> Text:
+    if row["condition"] == "unknown":
+        return Text("unknown", style="red")
     text = "\n".join(f"{c['status']}\n{c['agree']} of {c['checkers']}" for c in row["health_checks"]) or "none"
     healthy = all(check["status"] == "healthy" for check in row["health_checks"])
     return Text(text, style="green" if healthy else "red")

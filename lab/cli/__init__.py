@@ -83,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     With `--json` an error is told on stdout too, as `{"error": {"type", "message", "exit_status"}}` on one line; `type`
     is the error's class (`UserError`, `LabNotRunning`, ...), and a mistake in lab.toml adds `file`, `line` and `key`.
     """
-    from lab.cli.output import guard_stdout
+    from lab.cli.output import guard_output
 
-    guard_stdout()
+    guard_output()
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
     try:

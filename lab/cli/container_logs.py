@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from lab.compose.sdk import docker_sdk
 from lab.config.settings import suggestion
 from lab.errors import UserError
 
@@ -35,11 +36,15 @@ def part_lines(project: ComposeProject, services: list[str], lines: int, *, foll
 
     def read(service: str) -> None:
         rest = b""
-        for data in containers[service].logs(stream=True, follow=True, tail=0):
-            *whole, rest = (rest + data).split(b"\n")
-            for line in whole:
-                found.put((service, line.decode(errors="replace").rstrip("\r")))
-        found.put(None)
+        try:
+            for data in containers[service].logs(stream=True, follow=True, tail=0):
+                *whole, rest = (rest + data).split(b"\n")
+                for line in whole:
+                    found.put((service, line.decode(errors="replace").rstrip("\r")))
+        except (docker_sdk().errors.DockerException, OSError) as error:
+            found.put((service, f"Docker tells no more of it: {error}"))
+        finally:
+            found.put(None)
 
     for service in services:
         threading.Thread(target=read, args=(service,), daemon=True).start()

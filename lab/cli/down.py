@@ -26,7 +26,7 @@ def down(project: Project, quiet: bool, as_json: bool) -> int:
     instance = running_instance(project.state_dir)
     dead = None
     if instance is not None:
-        stop_instance(instance)
+        stop_instance(instance, project.state_dir)
     lock = lock_state(project.state_dir) if project.state_dir.is_dir() else None
     if lock is not None:  # nobody lives here: whatever a dead lab left goes too
         dead = clear_remains(project.state_dir)

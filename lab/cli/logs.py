@@ -71,6 +71,8 @@ def _show_containers(
     shown, labelled = chosen_lines(found, lab, part, lines, follow=follow, region=region)
     for source, text in shown:
         _print(source, text, labelled=labelled, as_json=as_json)
+        if reader_gone():
+            break
     return True
 
 

@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab.config.settings import Settings, make_topology
@@ -25,18 +26,33 @@ from lab.supervisor.instance import (
     clear_remains,
     lock_state,
     read_instance,
+    remove_run_dir,
     sweep_run_dirs,
 )
 
 SOCKET_PATH_MAX = 107
 """The longest path of a Unix socket, in bytes (unix(7))."""
+DATABASE_PATH_MAX = 511
+"""The longest path that SQLite opens, in bytes."""
 REACH_LIMIT_S = 2.0
 
 
-def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instance | None]:
-    """Make the state and run folders of a new instance; the topology, and the dead lab that was cleared away, if any.
+@dataclass(frozen=True)
+class Prepared:
+    """An instance that can be started. `dead` is the lab that died here and was cleared away, if one did.
 
-    Raises UserError if a lab runs here, EnvironmentFailure if an address cannot be had.
+    `lock` is the descriptor that keeps the state folder from others, until whoever starts the lab has passed it on.
+    """
+
+    topology: Topology
+    dead: Instance | None
+    lock: int
+
+
+def prepare(settings: Settings, plan: DeploymentPlan) -> Prepared:
+    """Make the state and run folders of a new instance.
+
+    Raises UserError if a lab runs here, EnvironmentFailure if an address cannot be had or a file not be written.
     """
     if sys.platform != "linux":
         raise EnvironmentFailure(
@@ -44,6 +60,7 @@ def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instanc
             "run the lab in Docker (`docker compose up`), or on Linux or WSL2"
         )
     state_dir = settings.state_dir
+    _check_path(state_dir)
     check_temporary_folder(Path(tempfile.gettempdir()))
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,25 +73,52 @@ def prepare(settings: Settings, plan: DeploymentPlan) -> tuple[Topology, Instanc
         ) from error
     if lock is None:
         raise UserError(_running(read_instance(state_dir), settings))
+    run_dir: Path | None = None
     try:
         dead = clear_remains(state_dir)
         sweep_run_dirs(Path(tempfile.gettempdir()))
-        topology = make_topology(settings, run_dir="")
-        check_addresses(topology)
-        run_dir = tempfile.mkdtemp(prefix=RUN_DIR_PREFIX)  # mode 0700
-        claim_run_dir(Path(run_dir), state_dir)
-        (Path(run_dir) / "tmp").mkdir()
-        topology = make_topology(settings, run_dir=run_dir)
-        for log in (state_dir / "logs").glob("*.log*"):
-            log.unlink()
-        (state_dir / "topology.json").write_text(json.dumps(codec.encode(topology), indent=1))
-        write_plan(state_dir, plan)
-        (state_dir / "handlers").write_text("" if settings.handlers is None else str(settings.handlers.resolve()))
-        with open(os.open(state_dir / "token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as token:  # noqa: PTH123
-            token.write(secrets.token_urlsafe(32) + "\n")
-    finally:
+        check_addresses(make_topology(settings, run_dir=""))
+        run_dir = Path(tempfile.mkdtemp(prefix=RUN_DIR_PREFIX))  # mode 0700
+        claim_run_dir(run_dir, state_dir)
+        (run_dir / "tmp").mkdir()
+        topology = make_topology(settings, run_dir=str(run_dir))
+        _write_state(settings, topology, plan)
+    except BaseException as error:
+        if run_dir is not None:
+            remove_run_dir(run_dir)
         os.close(lock)
-    return topology, dead
+        if isinstance(error, OSError):
+            raise EnvironmentFailure(
+                f"the lab's files cannot be written ({error.strerror}: {error.filename or state_dir})"
+            ) from error
+        raise
+    return Prepared(topology, dead, lock)
+
+
+def _write_state(settings: Settings, topology: Topology, plan: DeploymentPlan) -> None:
+    state_dir = settings.state_dir
+    for log in (state_dir / "logs").glob("*.log*"):
+        log.unlink()
+    (state_dir / "topology.json").write_text(json.dumps(codec.encode(topology), indent=1))
+    write_plan(state_dir, plan)
+    (state_dir / "handlers").write_text("" if settings.handlers is None else str(settings.handlers.resolve()))
+    with open(os.open(state_dir / "token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as token:  # noqa: PTH123
+        token.write(secrets.token_urlsafe(32) + "\n")
+
+
+def _check_path(state_dir: Path) -> None:
+    """Whether all parts can name and open their files there. Raises UserError."""
+    try:
+        size_bytes = len(str(state_dir / "replicator.sqlite-journal").encode())
+    except UnicodeEncodeError:
+        raise UserError(
+            f"the name of the folder {str(state_dir.parent)!r} is not UTF-8: rename it, or use another folder"
+        ) from None
+    if size_bytes > DATABASE_PATH_MAX:
+        raise UserError(
+            f"the path of the folder {state_dir.parent} is too long: the lab's files there would have paths of more "
+            f"than {DATABASE_PATH_MAX} bytes; use a folder with a shorter one"
+        )
 
 
 def check_temporary_folder(folder: Path) -> None:

@@ -60,8 +60,8 @@ def read_state(state_dir: Path, name: str) -> bytes:
         return (state_dir / name).read_bytes()
     except OSError as error:
         raise LabUnreachable(
-            f"the lab's file {state_dir / name} cannot be read ({error.strerror}): the lab has just ended, or "
-            "its files were removed; `lab up` starts it anew"
+            f"the lab's file {state_dir / name} cannot be read ({error.strerror}): the lab has just ended, or its "
+            "files were removed (`lab down` ends what is left of it); `lab up` starts it anew"
         ) from error
 
 

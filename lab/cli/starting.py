@@ -17,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lab.cli.preparing import Prepared
 from lab.core.topology import Topology
 from lab.errors import EnvironmentFailure, LabError
-from lab.supervisor.instance import clear_remains, lock_state, read_instance, remove_run_dir
+from lab.supervisor.instance import LOCK_VARIABLE, clear_remains, lock_state, remove_run_dir
 from lab.supervisor.parent import OWNER_VARIABLE, PARENT_VARIABLE
 
 STOP_LIMIT_S = 10.0
@@ -135,25 +136,41 @@ def events(*processes: subprocess.Popen[bytes]) -> Iterator[tuple[subprocess.Pop
 class Starting:
     """A lab that is being started, or runs in the foreground; `stop` ends all of it."""
 
-    def __init__(self, topology: Topology, *, detach: bool) -> None:
-        self._topology = topology
+    def __init__(self, prepared: Prepared, *, detach: bool) -> None:
+        self._topology = topology = prepared.topology
         self._state_dir = Path(topology.state_dir)
+        try:
+            self._supervisor = self._start_supervisor(prepared.lock, detach=detach)
+            try:
+                self._deployment = start_deployment(topology)
+            except OSError:
+                self._end_supervisor()
+                raise
+        except OSError as error:
+            remove_run_dir(Path(topology.run_dir))
+            raise EnvironmentFailure(f"the lab's processes cannot be started ({error.strerror})") from error
+        finally:
+            os.close(prepared.lock)
+
+    def _start_supervisor(self, lock: int, *, detach: bool) -> subprocess.Popen[bytes]:
+        """The supervisor, which has the lock from its first moment on."""
+        topology = self._topology
         environment = {
             name: os.environ[name] for name in ("PATH", "PYTHONPYCACHEPREFIX", OWNER_VARIABLE) if name in os.environ
         }
         if not detach:
             environment[PARENT_VARIABLE] = str(os.getpid())
         with (self._state_dir / "logs" / "supervisor.log").open("ab") as log:
-            self._supervisor = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-P", "-m", "lab.supervisor", str(self._state_dir / "topology.json")],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
                 cwd=topology.run_dir,
-                env={**environment, "LANG": "C.UTF-8"},
+                env={**environment, LOCK_VARIABLE: str(lock), "LANG": "C.UTF-8"},
+                pass_fds=(lock,),
             )
-        self._deployment = start_deployment(topology)
 
     @property
     def pid(self) -> int:
@@ -196,8 +213,22 @@ class Starting:
                     pipe.close()
 
     def stop(self) -> None:
-        """End everything that was started and clear away what it left. Raises EnvironmentFailure."""
+        """End everything that was started and clear away what it left."""
         end_deployment(self._deployment)
+        self._end_supervisor()
+        self.leave()
+        remove_run_dir(Path(self._topology.run_dir))
+        if not self._state_dir.is_dir():
+            return
+        lock = lock_state(self._state_dir)
+        if lock is None:
+            return  # another lab has been started here meanwhile, and has cleared it all away
+        try:
+            clear_remains(self._state_dir)
+        finally:
+            os.close(lock)
+
+    def _end_supervisor(self) -> None:
         if self._supervisor.poll() is None:
             self._supervisor.terminate()
             try:
@@ -205,12 +236,3 @@ class Starting:
             except subprocess.TimeoutExpired:
                 self._supervisor.kill()
                 self._supervisor.wait()
-        self.leave()
-        remove_run_dir(Path(self._topology.run_dir))
-        lock = lock_state(self._state_dir)
-        if lock is None:
-            raise EnvironmentFailure(f"another process took over {self._state_dir}: {read_instance(self._state_dir)}")
-        try:
-            clear_remains(self._state_dir)
-        finally:
-            os.close(lock)

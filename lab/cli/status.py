@@ -42,6 +42,7 @@ def read_status(lab: RunningLab) -> dict[str, Any]:
     """Everything that `lab status --json` prints; a part that does not answer is named in `unreachable`."""
     topology = lab.topology
     unreachable: list[str] = []
+    silent: set[str] = set()
 
     asked: Callable[[Topology, str, str], Any] = ask_part
     if topology.parts:
@@ -50,14 +51,19 @@ def read_status(lab: RunningLab) -> dict[str, Any]:
         asked = ContainerAnswers(lab).ask
 
     def ask(part: str, target: str, otherwise: Any) -> Any:
+        if part in silent:  # once is enough to wait
+            return otherwise
         try:
             return asked(topology, part, target)
         except LabError as error:
+            silent.add(part)
             unreachable.append(str(error))
             return otherwise
 
     processes = ask("supervisor", "/status", {"parts": [], "others": [], "pss_kb": None})
-    faults = ask("edge", "/documents/faults", {"faults": []})
+    if not topology.parts:  # containers are asked through control
+        ask("control", "/health", None)
+    faults = ask("edge", "/documents/faults", None)
     checks = ask("edge", "/status/health-checks", {})
     configured = ask("edge", "/documents/health_checks", {"checks": []})["checks"]
     apis = ask("edge", "/documents/apis", {"apis": []})["apis"]
@@ -70,20 +76,23 @@ def read_status(lab: RunningLab) -> dict[str, Any]:
         "block": topology.block,
         "speed": topology.speed,
         "up_s": round(time.time() - lab.instance.started_ms / 1000),
-        "regions": _regions(topology, codec.decode(FaultSet, faults), apis, configured, checks),
+        "regions": _regions(
+            topology, None if faults is None else codec.decode(FaultSet, faults), apis, configured, checks
+        ),
         "dns": dict(zip(("address", "port"), topology.reachable(topology.dns_address, topology.dns_port), strict=True)),
         "parts": processes["parts"],
         "others": processes["others"],
         "pss_kb": processes["pss_kb"],
         "replication": replication,
-        "faults": faults["faults"],
+        "faults": [] if faults is None else faults["faults"],
         "unreachable": unreachable,
     }
 
 
 def _regions(
-    topology: Topology, faults: FaultSet, apis: list[Any], configured: list[Any], checks: dict[str, Any]
+    topology: Topology, faults: FaultSet | None, apis: list[Any], configured: list[Any], checks: dict[str, Any]
 ) -> list[dict[str, Any]]:
+    """A row a region; `condition` is "unknown" where nobody tells the faults."""
     rows = []
     for region in topology.regions:
         endpoint = topology.url(region.address, topology.aws_port)
@@ -100,7 +109,7 @@ def _regions(
                     if api["region"] == region.code
                     for stage in api["stages"]
                 ],
-                "condition": faults.region_condition(region.code),
+                "condition": "unknown" if faults is None else faults.region_condition(region.code),
                 "health_checks": [_health(check["health_check_id"], checks) for check in mine],
             }
         )

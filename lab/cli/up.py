@@ -55,8 +55,9 @@ def up(
     try:
         plan = make_plan(settings)
         with gate.held():
-            topology, dead = prepare(settings, plan)
-            lab = Starting(topology, detach=detach)
+            prepared = prepare(settings, plan)
+            lab = Starting(prepared, detach=detach)
+        topology, dead = prepared.topology, prepared.dead
         from lab.report import Progress, describe_lab, print_json, print_lab  # rich, while the engines start
 
         with Progress(shown=not as_json, began_s=BEGAN) as progress:

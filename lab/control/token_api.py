@@ -24,8 +24,9 @@ from lab.errors import EnvironmentFailure, UserError
 from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Request, Response, json_response
 
-PASSED_ON_LIMIT_S = 10.0
-DIFF_LIMIT_S = 120.0
+PASSED_ON_LIMIT_S = 8.0
+"""Less than the command line waits for control, so that it hears which part does not answer."""
+DIFF_LIMIT_S = 115.0
 """A comparison reads every item of every replica."""
 CONVERGED_LIMIT_MS = 600_000
 

@@ -46,6 +46,8 @@ class Deadlines:
         now = self._loop.time()
         late = [token for token, (due, _) in self._waits.items() if due <= now]
         for token in late:
-            self._waits.pop(token)[1]()
+            wait = self._waits.pop(token, None)
+            if wait is not None:  # not ended by the callback of another
+                wait[1]()
         if self._waits:
             self._arm(min(due for due, _ in self._waits.values()))

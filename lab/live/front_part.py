@@ -81,7 +81,6 @@ class FrontPart:
             )
             data_plane = DataPlane(topology, region, store, functions, faults, clock)
         data_plane.websites = Websites(region, store, self._engine, faults)
-        data_plane.websites = Websites(region, store, self._engine, faults)
         endpoint = AwsEndpoint(
             topology,
             region,

@@ -25,6 +25,7 @@ UNFINISHED = "*/.installing-*"
 RUN_DIR_PREFIX = "lab-"
 REMOVING_LIMIT_S = 5.0
 CLAIM = "state"
+LOCK_VARIABLE = "LAB_LOCK_DESCRIPTOR"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,23 @@ def lock_state(state_dir: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def inherited_lock() -> int | None:
+    """The lock that whoever started this process took for it and passed on, so that nobody could come between."""
+    descriptor = os.environ.pop(LOCK_VARIABLE, None)
+    if descriptor is None:
+        return None
+    os.set_inheritable(int(descriptor), False)
+    return int(descriptor)
+
+
+def is_of(lock: int, state_dir: Path) -> bool:
+    """Whether a lock is of the state folder that is there now: a folder may be removed, moved, or made again."""
+    try:
+        return os.path.samestat(os.fstat(lock), (state_dir / "lock").stat())
+    except OSError:
+        return False
 
 
 def is_locked(state_dir: Path) -> bool:
@@ -146,9 +164,11 @@ def claim_run_dir(run_dir: Path, state_dir: Path) -> None:
     (run_dir / CLAIM).write_text(str(state_dir.resolve()))
 
 
-def stop_instance(instance: Instance, *, within_s: float = 10.0) -> None:
-    """End a lab and wait until it has gone; one that does not end in time is killed. Raises EnvironmentFailure."""
-    state_dir = Path(instance.state_dir)
+def stop_instance(instance: Instance, state_dir: Path, *, within_s: float = 10.0) -> None:
+    """End a lab and wait until it has gone; one that does not end in time is killed. Raises EnvironmentFailure.
+
+    `state_dir` is where its state folder is now; it may have been moved since the lab was started.
+    """
     for number, limit_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, 3.0)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(instance.pid, number)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -145,13 +146,20 @@ class SupervisedPart:
             return
         self._policy = self._policy.after_death(_now_ms() - self.since_ms)
         self._set_state("down")
-        self._restart = loop.call_later(self._policy.delay_ms / 1000, self._start_again)
+        self._start_later()
         self._on_death(self, self.last_exit)
 
     def _start_again(self) -> None:
         self._restart = None
         self.restarts += 1
-        self.start()
+        try:
+            self.start()
+        except OSError as error:  # the machine has no process or no descriptor to spare just now
+            print(f"{self.name} cannot be started: {error}", file=sys.stderr, flush=True)
+            self._start_later()
+
+    def _start_later(self) -> None:
+        self._restart = asyncio.get_running_loop().call_later(self._policy.delay_ms / 1000, self._start_again)
 
     def _set_state(self, state: State) -> None:
         self.state, self.since_ms = state, _now_ms()

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,22 @@ from lab.core.topology import Topology
 from lab.live.http_client import CallFailed, HttpClient, UnixAddress
 from lab.live.http_server import HttpServer, Request, Response, json_response
 from lab.live.topology_file import read_topology
-from lab.supervisor.instance import Instance, clear_remains, lock_state, write_instance
+from lab.supervisor.instance import (
+    Instance,
+    clear_remains,
+    inherited_lock,
+    is_of,
+    lock_state,
+    remove_run_dir,
+    write_instance,
+)
 from lab.supervisor.memory import descendants
 from lab.supervisor.parent import open_owner
 from lab.supervisor.part import SupervisedPart
 from lab.supervisor.process import PartCommand, log_tail
 
 START_LIMIT_S = 60.0
+FOLDER_INTERVAL_S = 0.5
 ENGINE_START_LIMIT_S = 30.0
 
 
@@ -38,7 +47,7 @@ def run(
     """Supervise until SIGTERM, SIGINT or SIGHUP, or until a part does not start; the exit status."""
     topology = read_topology(topology_path)
     state_dir = Path(topology.state_dir)
-    lock = lock_state(state_dir)
+    lock = inherited_lock() or lock_state(state_dir)
     if lock is None:
         announce({"event": "failed", "message": f"another lab has just been started in {state_dir}", "status": 1})
         for process in processes.values():
@@ -46,9 +55,11 @@ def run(
         return 1
     write_instance(_instance(topology))
     try:
-        return asyncio.run(Supervisor(topology, commands).run(processes))
+        return asyncio.run(Supervisor(topology, commands, lambda: is_of(lock, state_dir)).run(processes))
     finally:
-        clear_remains(state_dir)
+        remove_run_dir(Path(topology.run_dir))
+        if is_of(lock, state_dir):
+            clear_remains(state_dir)
 
 
 def announce(event: dict[str, Any]) -> None:
@@ -58,10 +69,14 @@ def announce(event: dict[str, Any]) -> None:
 
 
 class Supervisor:
-    """All parts of one instance."""
+    """All parts of one instance. `has_folder` tells whether its state folder is still where it was.
 
-    def __init__(self, topology: Topology, commands: tuple[PartCommand, ...]) -> None:
+    Without the folder nobody finds the lab any more, and its parts cannot keep anything: it ends.
+    """
+
+    def __init__(self, topology: Topology, commands: tuple[PartCommand, ...], has_folder: Callable[[], bool]) -> None:
         self._topology = topology
+        self._has_folder = has_folder
         self._log_dir = Path(topology.state_dir) / "logs"
         self._began = time.monotonic()
         self._ending = asyncio.Event()
@@ -82,6 +97,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._ending.set)
         self._follow_owner()
+        self._watch_folder()
         server = HttpServer(self._answer)
         try:
             for name, process in processes.items():
@@ -115,6 +131,13 @@ class Supervisor:
                 self._ending.set()
 
             loop.add_reader(owner, ended)
+
+    def _watch_folder(self) -> None:
+        if self._has_folder():
+            asyncio.get_running_loop().call_later(FOLDER_INTERVAL_S, self._watch_folder)
+            return
+        self._log(f"{self._topology.state_dir} was removed or moved: the lab ends")
+        self._ending.set()
 
     # starting
 
@@ -168,8 +191,8 @@ class Supervisor:
 
     def _log(self, message: str) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
-        with (self._log_dir / "supervisor.log").open("a") as log:
-            log.write(f"{stamp} {message}\n")
+        with contextlib.suppress(OSError), (self._log_dir / "supervisor.log").open("a") as log:
+            log.write(f"{stamp} {message}\n")  # a full disk must not end a lab that runs
 
     # the socket
 

@@ -56,6 +56,15 @@ def test_ctrl_c_and_signals_stop_everything_and_leave_nothing(lab: CliLab, numbe
     lab.assert_nothing_left()
 
 
+def test_a_start_goes_on_though_nobody_reads_its_progress(lab: CliLab) -> None:
+    command = " ".join(lab.command("up", "--detach", "--block", lab.block))
+    environment = {**os.environ, "TMPDIR": str(lab.temporary)}
+    script = ["/bin/bash", "-c", f"set -o pipefail; {command} 2>&1 | head -1"]
+    done = subprocess.run(script, cwd=lab.folder, env=environment, timeout=START_LIMIT_S, check=False)
+    assert done.returncode == 0
+    assert lab.json("status")["ok"] is True
+
+
 @pytest.mark.parametrize("progress", ["supervisor.log", "instance.json"])
 def test_ctrl_c_while_it_starts_leaves_nothing(lab: CliLab, progress: str) -> None:
     process = lab.foreground()

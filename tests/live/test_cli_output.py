@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from lab.cli.project import RunningLab
+from lab.cli.status import read_status
 from lab.compose.host import ComposeLab
-from lab.core.topology import Topology
+from lab.core.topology import Topology, regional_addresses
 from lab.errors import LabUnreachable
+from lab.report import print_status
 from lab.supervisor.instance import Instance
 
 LAB = f"{sys.executable} -m lab.cli"
@@ -99,6 +101,20 @@ def test_a_lab_whose_files_have_gone_is_unreachable(tmp_path: Path, kind: type[R
     for asking in (lambda: gone.call("GET", "/api/status"), gone.plan, lambda: getattr(gone, "project", gone.plan())):
         with pytest.raises(LabUnreachable, match="the lab has just ended"):
             asking()
+
+
+def test_a_lab_of_which_no_part_answers_is_not_said_to_be_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topology = Topology("127.10", regional_addresses("127.10", ("us-east-1",)), (), str(tmp_path), str(tmp_path))
+    lab = RunningLab(Instance(1, str(tmp_path), str(tmp_path), "127.10", ("us-east-1",), 1.0, 0), topology)
+    found = read_status(lab)
+    assert (found["ok"], found["regions"][0]["condition"]) == (False, "unknown")
+    silent = [problem.partition(" ")[0] for problem in found["unreachable"]]
+    assert silent == ["supervisor", "control", "edge", "replicator"]
+    print_status(found)
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "us-east-1" in line)
+    assert row.count("unknown") == 2 and "up" not in row.replace("│", " ").split()
 
 
 @pytest.mark.parametrize("module", ["lab.cli", "click", "lab.cli.up"])

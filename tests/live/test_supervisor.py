@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -97,13 +98,14 @@ class Running:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[dict[str, str]], Running]]:
     made: list[Running] = []
+    state_dir = tmp_path / ".lab"
 
     def make(parts: dict[str, str]) -> Running:
         run_dir = tempfile.mkdtemp(prefix="lab-")
-        (tmp_path / "logs").mkdir(exist_ok=True)
+        (state_dir / "logs").mkdir(parents=True, exist_ok=True)
         (Path(run_dir) / "tmp").mkdir()
-        topology = Topology("127.46", regional_addresses("127.46", ("us-east-1",)), (), str(tmp_path), run_dir)
-        path = tmp_path / "topology.json"
+        topology = Topology("127.46", regional_addresses("127.46", ("us-east-1",)), (), str(state_dir), run_dir)
+        path = state_dir / "topology.json"
         path.write_text(json.dumps(codec.encode(topology)))
         command = [sys.executable, "-c", SUPERVISOR, str(path), json.dumps(parts)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
@@ -243,7 +245,39 @@ def test_a_lab_is_stopped_by_what_its_instance_file_says(start: Start) -> None:
     lab.ready()
     instance = running_instance(lab.state_dir)
     assert instance is not None and instance.regions == ("us-east-1",)
-    stop_instance(instance)
+    stop_instance(instance, lab.state_dir)
+    assert lab.process.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.parametrize("fate", ["removed", "moved", "made again"])
+def test_a_lab_whose_state_folder_is_removed_or_moved_ends(start: Start, tmp_path: Path, fate: str) -> None:
+    lab = start({"one": WELL})
+    lab.ready()
+    pid = lab.parts()["one"]["pid"]
+    lab.state_dir.rename(tmp_path / "elsewhere")
+    if fate == "made again":
+        lab.state_dir.mkdir()
+        lock = lock_state(lab.state_dir)
+        assert lock is not None
+        (lab.state_dir / "topology.json").write_text("another lab's")
+    elif fate == "removed":
+        shutil.rmtree(tmp_path / "elsewhere")
+    assert lab.process.wait(DEADLINE_S) == 0
+    assert not Path(f"/proc/{pid}").exists()
+    assert not Path(lab.topology.run_dir).exists()
+    if fate == "made again":
+        os.close(lock)
+        assert (lab.state_dir / "topology.json").read_text() == "another lab's"
+
+
+def test_a_lab_whose_folder_was_moved_is_stopped_where_it_is_now(start: Start, tmp_path: Path) -> None:
+    lab = start({"one": WELL})
+    lab.ready()
+    lab.state_dir.rename(tmp_path / "elsewhere")
+    instance = running_instance(tmp_path / "elsewhere")
+    assert instance is not None
+    stop_instance(instance, tmp_path / "elsewhere")
+    assert not is_locked(tmp_path / "elsewhere")
     assert lab.process.wait(DEADLINE_S) == 0
 
 

@@ -56,6 +56,8 @@ class Websites:
         if request.method not in ("GET", "HEAD"):
             return _error(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
         found = await self._get(f"/{bucket}?website")
+        if found.status >= 500:
+            return _error(503, "ServiceUnavailable", "Please reduce your request rate.")
         if found.status != 200:
             if b"NoSuchBucket" in found.body or found.status != 404:
                 return _error(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)

@@ -87,7 +87,7 @@ class RemoteLoadBalancers:
                     "GET", "/status/load-balancers", timeout_s=ANSWER_LIMIT_S, idempotent=True
                 )
                 verdicts = orjson.loads(answer.body)["verdicts"]
-            except CallFailed:
+            except (CallFailed, ValueError, KeyError):  # away, or it answers something else, as while it starts
                 verdicts = dict.fromkeys((b.arn for b in self._store.get(LoadBalancers).of_region(code)), False)
             if verdicts != self._verdicts.get(code):
                 self._verdicts[code] = verdicts
