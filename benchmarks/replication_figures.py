@@ -9,7 +9,8 @@ takes the cost per copy up to a million items, which needs about 8 GB and some m
 The cost of a copy falls with the number of regions: a write is read, judged and kept once, however many regions it is
 copied to, and that share gets smaller; what each copy adds (its apply, the answer, its echo in the target's stream)
 stays. So both are printed: how much more a copy costs in three, four or five regions than in two, and the most over the
-least. Each is the least of three rounds in turns, for other work on the machine only ever adds to it.
+least. Each is the least of three rounds in turns, for other work on the machine only ever adds to it; of sizes, the
+least of a way up and a way down. Keys come in no order, as applications' ids do.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ TABLE = "things"
 AT_ONCE = 8
 VALUE = "x" * 300
 ROUNDS = 3
-SECTIONS = ("idle", "lag", "sustained", "catch-up", "cost")
+SECTIONS = ("idle", "lag", "sustained", "catch-up", "cost", "size")
 
 
 async def call(client: HttpClient, operation: str, request: dict[str, Any], region: str = "") -> dict[str, Any]:
@@ -140,6 +142,11 @@ async def put_all(client: HttpClient, names: list[str], announce: Any = None, re
     return time.perf_counter() - started
 
 
+def scattered(prefix: str, n: int) -> str:
+    """The n-th key: like an application's random ids, one after another has nothing to do with the one before."""
+    return prefix + blake2b(n.to_bytes(8, "big"), digest_size=12).hexdigest()
+
+
 async def load_all(client: HttpClient, prefix: str, items: int) -> float:
     """Put so many items with BatchWriteItem; seconds taken."""
     left = iter(range(0, items, 25))
@@ -147,7 +154,7 @@ async def load_all(client: HttpClient, prefix: str, items: int) -> float:
 
     async def work() -> None:
         for start in left:
-            names = [f"{prefix}{n}" for n in range(start, min(items, start + 25))]
+            names = [scattered(prefix, n) for n in range(start, min(items, start + 25))]
             puts = [{"PutRequest": {"Item": {"id": {"S": name}, "v": {"S": VALUE + name}}}} for name in names]
             await call(client, "BatchWriteItem", {"RequestItems": {TABLE: puts}})
 
@@ -292,8 +299,8 @@ async def backlog(lab: ReplicatorLab) -> int:
     return sum(pair["backlog"] for pair in (await lab.get("/status"))["pairs"])
 
 
-async def cost(sizes: list[int]) -> list[Figure]:
-    figures, by_items, memories = [], [], []
+async def cost_by_regions() -> list[Figure]:
+    figures, memories = [], []
     rounds_by_regions: dict[int, list[float]] = {2: [], 3: [], 4: [], 5: []}
     for regions, found in list(rounds_by_regions.items()) * ROUNDS:
         async with ReplicatorLab(*REGIONS[:regions]) as lab:
@@ -306,7 +313,18 @@ async def cost(sizes: list[int]) -> list[Figure]:
     by_regions = [min(found) for found in rounds_by_regions.values()]
     for regions, each in zip(rounds_by_regions, by_regions, strict=True):
         figures.append(Figure(f"cost: CPU a copy, {regions} regions, 10000 items", each, "us"))
-    for items in sizes:
+    return [
+        *figures,
+        Figure("cost: most in 3 to 5 regions over 2 regions", max(by_regions[1:]) / by_regions[0], "", 1.35),
+        Figure("cost: most over least, 2 to 5 regions", max(by_regions) / min(by_regions), "", 1.35),
+        Figure("cost: memory of the replicator, 2 to 5 regions, most", max(memories), "MB", 150),
+    ]
+
+
+async def cost_by_size(sizes: list[int]) -> list[Figure]:
+    figures, memories = [], []
+    by_size: dict[int, list[float]] = {items: [] for items in sizes}
+    for items in [*sizes, *sizes[-2::-1]]:  # there and back: the largest takes minutes, and comes once
         async with ReplicatorLab(EAST, WEST) as lab:
             await lab.create_global(TABLE)
             await lab.agree(TABLE)
@@ -314,16 +332,15 @@ async def cost(sizes: list[int]) -> list[Figure]:
             # Few items are copied several times, so that the clock's ticks do not decide.
             rounds = max(1, 10_000 // items)
             healed = [await heal_after(lab, f"r{n}-", items) for n in range(rounds)]
-        each = statistics.fmean(cost for _, cost, _ in healed)
-        by_items.append(each)
+        by_size[items].append(statistics.fmean(cost for _, cost, _ in healed))
         memories.append(max(memory for _, _, memory in healed))
+    by_items = [min(found) for found in by_size.values()]
+    for items, each in zip(sizes, by_items, strict=True):
         figures.append(Figure(f"cost: CPU a copy, 2 regions, {items} items", each, "us"))
     return [
         *figures,
-        Figure("cost: most in 3 to 5 regions over 2 regions", max(by_regions[1:]) / by_regions[0], "", 1.35),
-        Figure("cost: most over least, 2 to 5 regions", max(by_regions) / min(by_regions), "", 1.35),
         Figure(f"cost: most over least, {sizes[0]} to {sizes[-1]} items", max(by_items) / min(by_items), "", 1.35),
-        Figure("cost: memory of the replicator, most", max(memories), "MB", 150),
+        Figure(f"cost: memory of the replicator, {sizes[0]} to {sizes[-1]} items, most", max(memories), "MB", 150),
     ]
 
 
@@ -341,7 +358,9 @@ async def measure(options: argparse.Namespace) -> list[Figure]:
             case "catch-up":
                 figures += await catch_up(options.items)
             case "cost":
-                figures += await cost(sizes)
+                figures += await cost_by_regions()
+            case "size":
+                figures += await cost_by_size(sizes)
     return figures
 
 

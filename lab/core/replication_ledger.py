@@ -99,10 +99,10 @@ class Ledger:
         self._cached(table, key, item, routes)
         return routes
 
-    def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Known]]:
-        """Pending items from the store in the order of their keys, beyond `after`; they are cached."""
+    def pending(self, table: str, after: int, limit: int) -> list[tuple[int, bytes, Known]]:
+        """Pending items from the store with their places, beyond the place `after`, in their order; they are cached."""
         rows = self.store.pending(table, after, limit)
-        return [(key, self._cached(table, key, item, self.routes_of(table, item))) for key, item in rows]
+        return [(place, key, self._cached(table, key, item, self.routes_of(table, item))) for place, key, item in rows]
 
     def confirm(self, table: str, key: bytes, item: Item) -> None:
         """Note what is known better of a settled item that stays settled; the store need not know."""

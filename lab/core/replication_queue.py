@@ -24,13 +24,13 @@ class ShippingQueue:
     """Keys waiting for one (table, source, target).
 
     `more_in_store` says that the store may have pending items for this pair that are not here; `sweep_after` is
-    the key after which to look for them.
+    the place in the store beyond which to look for them.
     """
 
     limit: int = QUEUE_LIMIT
     waiting: dict[bytes, Waiting] = field(default_factory=dict)
     more_in_store: bool = False
-    sweep_after: bytes = b""
+    sweep_after: int = 0
     last_due_ms: int = 0
 
     def add(self, key: bytes, due_ms: int, since_ms: int) -> None:
@@ -46,7 +46,7 @@ class ShippingQueue:
     def leave_in_store(self) -> None:
         """Remember that the store has an item for this pair."""
         self.more_in_store = True
-        self.sweep_after = b""
+        self.sweep_after = 0
 
     @property
     def is_empty(self) -> bool:

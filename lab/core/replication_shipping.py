@@ -154,7 +154,7 @@ class Shipping:
             if not rows:
                 queue.more_in_store = False
                 return
-            for key, known in rows:
+            for _, key, known in rows:
                 if (source, target) in known.routes:
                     queue.add(key, now_ms, known.item.winner.time_ms)
             queue.sweep_after = rows[-1][0]

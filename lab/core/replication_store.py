@@ -66,8 +66,12 @@ class ReplicationStore(Protocol):
     def forget(self, table: str, key: bytes) -> None:
         """Drop an item."""
 
-    def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
-        """Pending items of a table in the order of their keys, beyond `after`."""
+    def pending(self, table: str, after: int, limit: int) -> list[tuple[int, bytes, Item]]:
+        """Pending items of a table with their places, beyond the place `after`, in the order of places.
+
+        An item gets a place, beyond all others, when it becomes pending, and keeps it as long as it is. Places are
+        above 0.
+        """
 
     def mark_seen(self, table: str, key: bytes) -> None:
         """Note that a comparison has found an item, or need not find it."""
@@ -101,7 +105,7 @@ class ReplicationStore(Protocol):
 
 def all_pending(store: ReplicationStore, table: str, page: int = 500) -> Iterator[tuple[bytes, Item]]:
     """Every pending item of a table; items may be saved meanwhile."""
-    after = b""
+    after = 0
     while rows := store.pending(table, after, page):
-        yield from rows
+        yield from ((key, item) for _, key, item in rows)
         after = rows[-1][0]

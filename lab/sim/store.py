@@ -21,7 +21,8 @@ class SimStore:
     """A `ReplicationStore` in memory. `countdown` is the number of operations until a Crash, None for none."""
 
     def __init__(self) -> None:
-        self._items: dict[tuple[str, bytes], tuple[Item, bool]] = {}
+        self._items: dict[tuple[str, bytes], tuple[Item, int]] = {}
+        self._last_place = 0
         self._checkpoints: dict[tuple[str, str], Checkpoint] = {}
         self._replicas: dict[tuple[str, str], ReplicaState] = {}
         self.conflicts: dict[tuple[bytes, object, object], Conflict] = {}
@@ -39,24 +40,26 @@ class SimStore:
 
     def load(self, table: str, key: bytes) -> tuple[Item, bool] | None:
         found = self._items.get((table, key))
-        if found is None or found[1]:
-            return found
-        item = found[0]
-        return Item(item.winner, item.digest, None, {}), False
+        if found is None:
+            return None
+        item, place = found
+        return (item, True) if place else (Item(item.winner, item.digest, None, {}), False)
 
     def expect(self, table: str, keys: Sequence[bytes]) -> None:
         """Nothing to prepare."""
 
     def save(self, table: str, key: bytes, item: Item, *, pending: bool, news: bool) -> None:
-        self._put(self._items, (table, key), (item, pending))
+        _, place = self._items.get((table, key), (item, 0))
+        if pending and not place:
+            place = self._last_place = self._last_place + 1
+        self._put(self._items, (table, key), (item, place if pending else 0))
 
     def forget(self, table: str, key: bytes) -> None:
         self._put(self._items, (table, key), None)
 
-    def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
-        waiting = {key: item for (name, key), (item, pending) in self._items.items() if pending and name == table}
-        found = [(key, waiting[key]) for key in sorted(waiting)]
-        return [row for row in found if row[0] > after][:limit]
+    def pending(self, table: str, after: int, limit: int) -> list[tuple[int, bytes, Item]]:
+        places = {place: (key, item) for (name, key), (item, place) in self._items.items() if place and name == table}
+        return [(place, *places[place]) for place in sorted(places) if place > after][:limit]
 
     def mark_seen(self, table: str, key: bytes) -> None:
         self._put(self._seen, (table, key), True)

@@ -17,19 +17,21 @@ from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.item import Held, Item
 from lab.core.replication_store import Checkpoint, ReplicaState
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 EXPECT_AT_ONCE = 250
 LATE_AT_MOST = 2_000
+PLACES_AT_MOST = 20_000
 CACHE_KIB = 8 * 1024
 SCHEMA = """
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE items (
   table_id INTEGER NOT NULL, key BLOB NOT NULL, time_ms INTEGER NOT NULL, region_id INTEGER NOT NULL,
-  counter INTEGER NOT NULL, digest INTEGER NOT NULL, PRIMARY KEY (table_id, key)) WITHOUT ROWID;
+  counter INTEGER NOT NULL, digest INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (table_id, key)) WITHOUT ROWID;
 CREATE INDEX tombstones ON items (time_ms) WHERE digest = 0;
 CREATE TABLE outbox (
-  table_id INTEGER NOT NULL, key BLOB NOT NULL, held BLOB NOT NULL, image BLOB,
-  PRIMARY KEY (table_id, key)) WITHOUT ROWID;
+  table_id INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB NOT NULL, time_ms INTEGER NOT NULL,
+  region_id INTEGER NOT NULL, counter INTEGER NOT NULL, digest INTEGER NOT NULL, held BLOB NOT NULL, image BLOB,
+  PRIMARY KEY (table_id, place)) WITHOUT ROWID;
 CREATE TABLE checkpoints (
   table_id INTEGER NOT NULL, region_id INTEGER NOT NULL, sequence TEXT NOT NULL, exact INTEGER NOT NULL,
   PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
@@ -38,6 +40,7 @@ CREATE TABLE replicas (
   scanned_to BLOB, compare TEXT NOT NULL, bound_ms INTEGER NOT NULL,
   PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
 CREATE TABLE seen (table_id INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (table_id, key)) WITHOUT ROWID;
+CREATE TABLE unknown_losses (region TEXT PRIMARY KEY, reason TEXT NOT NULL, since_ms INTEGER NOT NULL);
 CREATE TABLE boots (region_id INTEGER PRIMARY KEY, boot TEXT NOT NULL);
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE conflicts (
@@ -52,9 +55,10 @@ CREATE TABLE lost (
 """
 
 
+_IN_OUTBOX = "o.table_id = i.table_id AND o.place = i.place AND o.key = i.key"
 _LOAD = (
-    "SELECT i.key, i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image FROM items i"
-    " LEFT JOIN outbox o ON o.table_id = i.table_id AND o.key = i.key"
+    "SELECT i.key, i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image, o.place FROM items i"
+    f" LEFT JOIN outbox o ON {_IN_OUTBOX}"
 )
 
 
@@ -64,6 +68,7 @@ class _Late(NamedTuple):
     item: Item
     pending: bool
     news: bool
+    place: int
 
 
 class SqliteStore:
@@ -78,6 +83,12 @@ class SqliteStore:
         self._open = False
         self._late: dict[tuple[int, bytes], _Late] = {}
         self._expected: dict[tuple[int, bytes], tuple[Any, ...] | None] = {}
+        self._places: dict[tuple[int, bytes], int] = {}
+        (self._last_place,) = self._db.execute("SELECT COALESCE(MAX(place), 0) FROM outbox").fetchone()
+        self._unknown_losses: dict[str, tuple[str, int]] = {
+            region: (reason, since_ms)
+            for region, reason, since_ms in self._db.execute("SELECT region, reason, since_ms FROM unknown_losses")
+        }
         self._checkpoints: dict[tuple[str, str], Checkpoint] = {
             (self._codes[table], self._codes[region]): Checkpoint(sequence, bool(exact))
             for table, region, sequence, exact in self._db.execute(
@@ -102,16 +113,24 @@ class SqliteStore:
         if late is not None:
             item = late.item if late.pending else Item(late.item.winner, late.item.digest, None, {})
             return item, late.pending
-        if entry in self._expected:
-            return self._found(self._expected[entry])
-        return self._found(self._db.execute(f"{_LOAD} WHERE i.table_id = ? AND i.key = ?", entry).fetchone())
-
-    def _found(self, row: tuple[Any, ...] | None) -> tuple[Item, bool] | None:
+        row = self._expected[entry] if entry in self._expected else self._read(entry)
+        self._remember_place(entry, row)
         if row is None:
             return None
-        _, time_ms, region, counter, digest, held, image = row
+        _, time_ms, region, counter, digest, held, image, _ = row
         winner = Version(time_ms, self._codes[region], counter)
         return Item(winner, digest, image, {} if held is None else _decode_held(held)), held is not None
+
+    def _read(self, entry: tuple[int, bytes]) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._db.execute(f"{_LOAD} WHERE i.table_id = ? AND i.key = ?", entry).fetchone()
+        return row
+
+    def _remember_place(self, entry: tuple[int, bytes], row: tuple[Any, ...] | None) -> int:
+        """Where an item waits in the outbox, from its row; 0 if it does not."""
+        if len(self._places) >= PLACES_AT_MOST:
+            self._places.clear()
+        place = self._places[entry] = 0 if row is None or row[7] is None else row[7]
+        return place
 
     def expect(self, table: str, keys: Sequence[bytes]) -> None:
         table_id = self._id(table)
@@ -127,7 +146,15 @@ class SqliteStore:
         self._begin()
         entry = (self._id(table), key)
         before = self._late.get(entry)
-        self._late[entry] = _Late(item, pending, news or (before is not None and before.news))
+        if before is not None:
+            place, news = before.place, news or before.news
+        else:
+            known = self._places.get(entry)
+            place = self._remember_place(entry, self._read(entry)) if known is None else known
+        if pending and not place:
+            place = self._last_place = self._last_place + 1
+            news = True
+        self._late[entry] = _Late(item, pending, news, place)
         if len(self._late) > LATE_AT_MOST:
             self._flush()
 
@@ -138,40 +165,55 @@ class SqliteStore:
             return
         late, self._late = self._late, {}
         self._db.executemany(
-            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (*entry, w.time_ms, self._id(w.region), w.counter, kept.item.digest)
+                (*entry, w.time_ms, self._id(w.region), w.counter, kept.item.digest, kept.place)
                 for entry, kept in late.items()
                 if kept.news
                 for w in (kept.item.winner,)
             ],
         )
         self._db.executemany(
-            "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?)",
-            [(*entry, _encode_held(kept.item), kept.item.image) for entry, kept in late.items() if kept.pending],
+            "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (table_id, kept.place, key, w.time_ms, self._id(w.region), w.counter, item.digest, held, item.image)
+                for (table_id, key), kept in late.items()
+                if kept.pending
+                for item in (kept.item,)
+                for w, held in ((item.winner, _encode_held(item)),)
+            ],
         )
         self._db.executemany(
-            "DELETE FROM outbox WHERE table_id = ? AND key = ?",
-            [entry for entry, kept in late.items() if not kept.pending],
+            "DELETE FROM outbox WHERE table_id = ? AND place = ?",
+            [(table_id, kept.place) for (table_id, _), kept in late.items() if not kept.pending and kept.place],
         )
+        if len(self._places) >= PLACES_AT_MOST:
+            self._places.clear()
+        self._places.update({entry: kept.place if kept.pending else 0 for entry, kept in late.items()})
 
     def forget(self, table: str, key: bytes) -> None:
         self._begin()
         self._flush()
-        for name in ("items", "outbox"):
-            self._db.execute(f"DELETE FROM {name} WHERE table_id = ? AND key = ?", (self._id(table), key))
+        entry = (self._id(table), key)
+        place = self._remember_place(entry, self._read(entry))
+        self._db.execute("DELETE FROM outbox WHERE table_id = ? AND place = ?", (entry[0], place))
+        self._db.execute("DELETE FROM items WHERE table_id = ? AND key = ?", entry)
+        self._places.pop(entry)
 
-    def pending(self, table: str, after: bytes, limit: int) -> list[tuple[bytes, Item]]:
+    def pending(self, table: str, after: int, limit: int) -> list[tuple[int, bytes, Item]]:
         self._flush()
+        table_id = self._id(table)
         rows = self._db.execute(
-            "SELECT o.key, i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image FROM outbox o"
-            " JOIN items i ON i.table_id = o.table_id AND i.key = o.key"
-            " WHERE o.table_id = ? AND o.key > ? ORDER BY o.key LIMIT ?",
-            (self._id(table), after, limit),
+            "SELECT place, key, time_ms, region_id, counter, digest, held, image FROM outbox"
+            " WHERE table_id = ? AND place > ? ORDER BY place LIMIT ?",
+            (table_id, after, limit),
         ).fetchall()
+        if len(self._places) >= PLACES_AT_MOST:
+            self._places.clear()
+        self._places.update({(table_id, row[1]): row[0] for row in rows})
         return [
-            (key, Item(Version(time_ms, self._codes[region], counter), digest, image, _decode_held(held)))
-            for key, time_ms, region, counter, digest, held, image in rows
+            (place, key, Item(Version(time_ms, self._codes[region], counter), digest, image, _decode_held(held)))
+            for place, key, time_ms, region, counter, digest, held, image in rows
         ]
 
     def mark_seen(self, table: str, key: bytes) -> None:
@@ -226,6 +268,7 @@ class SqliteStore:
     def drop_table(self, table: str) -> None:
         self._begin()
         self._flush()
+        self._places.clear()
         for name in ("items", "outbox", "checkpoints", "replicas", "seen"):
             self._db.execute(f"DELETE FROM {name} WHERE table_id = ?", (self._id(table),))
         for known in (self._checkpoints, self._replicas):
@@ -279,8 +322,8 @@ class SqliteStore:
         self._flush()
         self._db.execute("INSERT OR REPLACE INTO settings VALUES ('tombstones_since_ms', ?)", (str(before_ms),))
         return self._db.execute(
-            "DELETE FROM items WHERE digest = 0 AND time_ms < ? AND NOT EXISTS"
-            " (SELECT 1 FROM outbox o WHERE o.table_id = items.table_id AND o.key = items.key)",
+            f"DELETE FROM items AS i WHERE digest = 0 AND time_ms < ? AND NOT EXISTS (SELECT 1 FROM outbox o"
+            f" WHERE {_IN_OUTBOX})",
             (before_ms,),
         ).rowcount
 
@@ -318,6 +361,21 @@ class SqliteStore:
             (n, LostWrite(table, key, Version(time_ms, region, counter), reason, detected_ms))
             for n, table, key, time_ms, region, counter, reason, detected_ms in rows
         ]
+
+    def unknown_losses(self) -> Mapping[str, tuple[str, int]]:
+        """Regions of which it is not known what was lost: why, and since when."""
+        return self._unknown_losses
+
+    def set_unknown_losses(self, region: str, reason: str | None, now_ms: int) -> None:
+        """Note why a region's losses are not known, with the next commit; `reason` None: they are known again."""
+        if reason is None and region not in self._unknown_losses:
+            return
+        self._begin()
+        self._db.execute("DELETE FROM unknown_losses WHERE region = ?", (region,))
+        _, since_ms = self._unknown_losses.pop(region, ("", now_ms))
+        if reason is not None:
+            self._unknown_losses[region] = (reason, since_ms)
+            self._db.execute("INSERT INTO unknown_losses VALUES (?, ?, ?)", (region, reason, since_ms))
 
     def counts(self) -> dict[str, int]:
         """How many conflicts and lost writes there were."""
