@@ -235,6 +235,8 @@ def print_status(status: dict[str, Any]) -> None:
     lost = (status["replication"] or {}).get("lost", 0)
     if lost:
         out.print(f"Lost: {lost} acknowledged writes that had not left their region (`lab lost`)", style="red")
+    for unknown in (status["replication"] or {}).get("lost_unknown", []):
+        out.print(f"Lost in {unknown['region']}: not known, {unknown['reason']}", style="red", soft_wrap=True)
     for fault in status["faults"]:
         out.print(f"Fault {fault['fault_id']}: {fault['label'] or fault['effect']}", style="red", soft_wrap=True)
     for problem in status["unreachable"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from lab.cli.project import Project
@@ -14,7 +16,12 @@ from lab.cli.records import key_text, moment, pages, print_records
 @click.pass_obj
 def lost(project: Project, table: str | None, as_json: bool) -> int:
     """Every acknowledged write that had not left its region when the region lost its data."""
-    rows = [row for row in pages(project.running(), "lost") if table in (None, row["table"])]
+    lab = project.running()
+    rows = [row for row in pages(lab, "lost") if table in (None, row["table"])]
+    unknown = lab.call("GET", "/api/lost")["unknown"]
+    if as_json:
+        print(json.dumps({"lost": rows, "unknown": unknown}, indent=2))
+        return 0
     print_records(
         rows,
         {
@@ -24,8 +31,10 @@ def lost(project: Project, table: str | None, as_json: bool) -> int:
             "Written": lambda row: moment(row["time_ms"]),
             "Why": lambda row: str(row.get("reason", "")),
         },
-        as_json=as_json,
+        as_json=False,
         name="lost",
-        none="No acknowledged write was lost.",
+        none="No acknowledged write was lost, as far as is known." if unknown else "No acknowledged write was lost.",
     )
+    for entry in unknown:
+        print(f"What {entry['region']} lost is not known: {entry['reason']}.")
     return 0

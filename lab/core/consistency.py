@@ -43,6 +43,13 @@ def judged(checker: str, wrong: list[str], *, good: str, bad: str) -> Finding:
     return Finding(checker, "pass", good)
 
 
+def losses_unknown(checker: str, history: History, evidence: Iterable[str] = ()) -> Finding:
+    """What a checker says that would have to know what was lost, where the lab could not tell."""
+    why = "; ".join(history.losses_unknown[region] for region in sorted(history.losses_unknown))
+    summary = f"what {', '.join(sorted(history.losses_unknown))} lost is not known: {why}"
+    return Finding(checker, "unknown", summary, tuple(evidence)[:EVIDENCE_MAX])
+
+
 def _absent(key: str, replicas: Replicas) -> list[str]:
     return [region for region in sorted(replicas) if key not in replicas[region]]
 
@@ -60,7 +67,8 @@ def _expected(history: History) -> dict[str, str | None]:
 def acknowledged_writes_survive(history: History) -> Finding:
     """Every acknowledged write is in every region with its value, or missing everywhere and reported as lost.
 
-    For drills that write each key once. A write that is in some regions only is neither: it fails.
+    For drills that write each key once. A write that is in some regions only is neither: it fails. One that is missing
+    everywhere while losses are not known is neither right nor wrong.
     """
     name = "acknowledged writes survive"
     replicas = history.replicas
@@ -70,12 +78,15 @@ def acknowledged_writes_survive(history: History) -> Finding:
         return Finding(name, "unknown", "no replica was read after recovery")
     expected, lost = _expected(history), {write.key for write in history.lost}
     wrong: list[str] = []
+    unexplained: list[str] = []
     for key, value in expected.items():
         absent = _absent(key, replicas)
         if key in lost:
             if len(absent) < len(replicas):
                 held = ", ".join(region for region in sorted(replicas) if region not in absent)
                 wrong.append(f"{key} was reported as lost, yet {held} has it")
+        elif history.losses_unknown and len(absent) == len(replicas):
+            unexplained.append(f"{key} is missing everywhere")
         elif absent:
             wrong.append(f"{key} is missing in {', '.join(absent)} and was not reported as lost")
         else:
@@ -84,6 +95,8 @@ def acknowledged_writes_survive(history: History) -> Finding:
                 for region in sorted(replicas)
                 if replicas[region][key].value != value
             )
+    if unexplained and not wrong:
+        return losses_unknown(name, history, unexplained)
     kept = len(expected) - len(lost & expected.keys())
     missing = f", {len(lost & expected.keys())} reported as lost" if lost else ""
     return judged(
@@ -116,6 +129,8 @@ def losses_are_accounted(history: History) -> Finding:
     unknown = len(history.writes("unknown"))
     if unexplained > unknown:
         wrong.append(f"{unexplained} reported losses are no write of this drill; {unknown} writes had no known outcome")
+    if history.losses_unknown and not wrong:
+        return losses_unknown(name, history)
     good = f"{len(history.lost)} reported, {unexplained} of them of writes without a known outcome"
     return judged(name, wrong, good=good, bad="the report of losses does not fit the writes")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.core import drill_availability as availability
 from lab.core.consistency import (
@@ -11,6 +11,7 @@ from lab.core.consistency import (
     Verdict,
     acknowledged_writes_survive,
     losses_are_accounted,
+    losses_unknown,
     no_phantom_items,
     overall,
     reads_were_right,
@@ -61,7 +62,8 @@ class Report:
     """What `lab drill` prints and `--json` emits.
 
     `recovery_time_ms` is the slowest place's, `recovery_point_ms` the age of the oldest lost write at the moment of
-    the fault (0: nothing was lost); None where there was nothing to measure.
+    the fault (0: nothing was lost); None where there was nothing to measure. `losses_unknown` says of which regions it
+    is not known what was lost, and why: there may have been more than `lost_writes`.
     """
 
     drill: str
@@ -74,6 +76,7 @@ class Report:
     recovery_time_ms: int | None = None
     recovery_point_ms: int | None = None
     lost_writes: int = 0
+    losses_unknown: dict[str, str] = field(default_factory=dict)
     acknowledged_writes: int = 0
     bound: FailoverBound | None = None
     speed: float = 1.0
@@ -135,6 +138,7 @@ def outage_report(
         recovery_time_ms=None if not recovery or None in recovery else max(ms for ms in recovery if ms is not None),
         recovery_point_ms=recovery_point_ms(history, fault.time_ms),
         lost_writes=len(history.lost),
+        losses_unknown=history.losses_unknown,
         acknowledged_writes=len(history.writes("ok")),
         bound=bound,
         speed=speed,
@@ -171,13 +175,14 @@ def split_brain_report(name: str, scenario: SplitBrainScenario, history: History
         contests=lines,
         acknowledged_writes=len(history.writes("ok")),
         lost_writes=len(history.lost),
+        losses_unknown=history.losses_unknown,
         speed=speed,
     )
 
 
 def recovery_point_ms(history: History, fault_ms: int) -> int | None:
-    """How old the oldest lost write was when the region failed; 0 if none was lost, None if losses were not read."""
-    if history.replicas is None:
+    """How old the oldest lost write was when the region failed; 0 if none was lost, None if that is not known."""
+    if history.replicas is None or history.losses_unknown:
         return None
     return max((fault_ms - write.time_ms for write in history.lost), default=0)
 
@@ -202,12 +207,16 @@ def nothing_was_lost(history: History) -> Finding:
     if history.lost:
         examples = tuple(f"{write.key}, written in {write.region}" for write in history.lost[:10])
         return Finding(name, "fail", f"{len(history.lost)} writes are reported as lost", examples)
+    if history.losses_unknown:
+        return losses_unknown(name, history)
     return Finding(name, "pass", "no write is reported as lost")
 
 
 def something_was_lost(history: History) -> Finding:
     """A drill that loses data but lost nothing shows nothing about losses."""
     name = "the loss is visible"
+    if not history.lost and history.losses_unknown:
+        return losses_unknown(name, history)
     if not history.lost:
         return Finding(name, "unknown", "everything had left the region before it died")
     return Finding(name, "pass", f"{len(history.lost)} writes had not left {history.lost[0].region}")

@@ -6,7 +6,7 @@ judges or measures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Outcome = Literal[
@@ -91,8 +91,9 @@ class History:
     """Everything that a drill recorded.
 
     `before` is each region's copy of the table when the drill began, and `replicas` after recovery; None means that
-    they were not read. `lost` is what the lab reported as lost since the drill began. `machine` are the samples of what
-    the lab got of the machine, in the order of time; none where that cannot be measured.
+    they were not read. `lost` is what the lab reported as lost since the drill began, `losses_unknown` of which regions
+    it could not tell that, and why. `machine` are the samples of what the lab got of the machine, in the order of time;
+    none where that cannot be measured.
     """
 
     operations: tuple[Operation, ...] = ()
@@ -100,6 +101,7 @@ class History:
     before: Replicas | None = None
     replicas: Replicas | None = None
     lost: tuple[LostWrite, ...] = ()
+    losses_unknown: dict[str, str] = field(default_factory=dict)
     machine: tuple[MachineSample, ...] = ()
 
     def writes(self, outcome: Outcome) -> tuple[Operation, ...]:

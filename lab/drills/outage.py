@@ -206,6 +206,7 @@ class _LiveOutage:
                 self.recorder.replicas = await asyncio.to_thread(read_replicas, lab, self._table)
                 lost = await asyncio.to_thread(lab.lost, after=self._lost_before)
                 self.recorder.lost = tuple(write for write in lost if write.table == self._table.name)
+                self.recorder.losses_unknown = await asyncio.to_thread(lab.losses_unknown)
             case _:
                 assert_never(effect)
 

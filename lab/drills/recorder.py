@@ -19,6 +19,7 @@ class Recorder:
         self.before: Replicas | None = None
         self.replicas: Replicas | None = None
         self.lost: tuple[LostWrite, ...] = ()
+        self.losses_unknown: dict[str, str] = {}
 
     def operation(self, operation: Operation) -> None:
         """A client's call has ended."""
@@ -45,5 +46,12 @@ class Recorder:
 
     def history(self) -> History:
         """Everything recorded so far."""
-        operations, events, machine = tuple(self._operations), tuple(self._events), tuple(self._machine)
-        return History(operations, events, self.before, self.replicas, self.lost, machine)
+        return History(
+            tuple(self._operations),
+            tuple(self._events),
+            self.before,
+            self.replicas,
+            self.lost,
+            self.losses_unknown,
+            tuple(self._machine),
+        )

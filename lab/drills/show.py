@@ -62,6 +62,8 @@ def _print_places(report: Report, console: Console) -> None:
         )
     console.print(table)
     lost = f"{report.lost_writes} of {report.acknowledged_writes} acknowledged writes lost"
+    if report.losses_unknown:
+        lost = f"not known: {'; '.join(report.losses_unknown.values())}; {lost} as far as is known"
     console.print(f"\nRecovery time  {seconds(report.recovery_time_ms)}", end="")
     if report.bound is not None:
         bound = report.bound

@@ -44,6 +44,7 @@ def run_split_brain(lab: Lab, options: DrillOptions) -> Report:
     _await_convergence(lab, table, recorder, conflicts_before)
     recorder.replicas = read_replicas(lab, table)
     recorder.lost = tuple(write for write in lab.lost(after=lost_before) if write.table == table.name)
+    recorder.losses_unknown = lab.losses_unknown()
     return split_brain_report("split_brain", scenario, recorder.history(), speed=lab.speed)
 
 

@@ -136,6 +136,11 @@ class Lab:
             found.extend(map(_lost_write, page))
             after = found[-1].number
 
+    def losses_unknown(self) -> dict[str, str]:
+        """Regions of which the lab cannot say now what was lost with them, and why."""
+        unknown = self._running.call("GET", "/api/lost")["unknown"]
+        return {str(entry["region"]): str(entry["reason"]) for entry in unknown}
+
     def conflicts(self, *, after: int = 0) -> tuple[dict[str, Any], ...]:
         """The conflicts that the lab has recorded: key, both writes, the winner; `after` is an `n`."""
         found: list[dict[str, Any]] = []

@@ -117,6 +117,22 @@ def test_a_lost_write_fails_a_drill_that_keeps_the_data_and_gives_the_recovery_p
     assert (report.recovery_point_ms, report.lost_writes) == (895, 1)
 
 
+def test_losses_that_the_lab_cannot_tell_are_unknown_and_neither_none_nor_complete() -> None:
+    why = {WEST: "the journal of us-west-2 cannot be read: connection refused"}
+    history = replace(GOOD, losses_unknown=why)
+    report = outage_report("x", OutageScenario(EAST, ("dublin",)), history, BOUND)
+    assert (report.verdict, report.recovery_point_ms, report.losses_unknown) == ("unknown", None, why)
+    (finding,) = [finding for finding in report.findings if finding.checker == "nothing was lost"]
+    assert finding.summary == f"what us-west-2 lost is not known: {why[WEST]}"
+
+    without_a = {k: item() for k in "bc"}
+    report = outage_report(
+        "x", OutageScenario(EAST, ("dublin",)), replace(history, replicas={EAST: without_a, WEST: without_a}), BOUND
+    )
+    (finding,) = [finding for finding in report.findings if finding.checker == "acknowledged writes survive"]
+    assert (finding.verdict, finding.evidence) == ("unknown", ("a is missing everywhere",))
+
+
 def test_a_drill_that_loses_data_and_lost_none_is_unknown() -> None:
     report = outage_report("x", OutageScenario(EAST, ("dublin",), lose_data=True), GOOD, BOUND)
     assert (report.verdict, report.exit_status) == ("unknown", 2)

@@ -49,6 +49,7 @@ class ReplicatorLab:
         self.tables = Tables()
         self.faults = FaultSet()
         self.journals: dict[str, list[dict[str, Any]]] = {region: [] for region in regions}
+        self.unreadable_journals: set[str] = set()
         self._clients: dict[str, HttpClient] = {}
         self._edge = HttpServer(self._answer_as_edge)
 
@@ -212,6 +213,8 @@ class ReplicatorLab:
 
     async def _answer_as_edge(self, request: Request) -> Response:
         region = request.path.rpartition("/")[2]
+        if region in self.unreadable_journals:
+            return Response(500)
         after = int(request.query.partition("=")[2] or 0)
         entries = [entry for entry in self.journals[region] if entry["n"] > after][:1000]
         return json_response(200, orjson.dumps({"entries": entries}))

@@ -94,6 +94,42 @@ def test_what_had_not_left_a_lost_region_is_reported_exactly() -> None:
     asyncio.run(test())
 
 
+def test_what_was_lost_is_unknown_while_a_journal_cannot_be_read_and_counted_when_it_can() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.create_global(TABLE)
+            await lab.put(WEST, TABLE, "both", "left in time")
+            await lab.agree(TABLE)
+            assert (await lab.get("/lost"))["unknown"] == []
+            lab.unreadable_journals.add(WEST)
+            await lab.fault(Fault("down", "down", 0, region=WEST, lose_data=True))
+            await lab.put(WEST, TABLE, "not captured", "v1")
+            await lab.restart(f"engine-{WEST}")
+            await lab.fault()
+            await lab.agree(TABLE)
+            answer = await lab.get("/lost")
+            assert answer["lost"] == []
+            (unknown,) = answer["unknown"]
+            assert (unknown["region"], unknown["reason"]) == (
+                WEST,
+                "the journal of us-west-2 cannot be read: its front answered with status 500",
+            )
+            assert (await lab.get("/status"))["lost_unknown"] == [unknown]
+
+            await lab.restart("replicator")
+            assert (await lab.get("/lost"))["unknown"] == [unknown]
+            lab.unreadable_journals.clear()
+            await eventually(lambda: known_again(lab))
+            (lost,) = (await lab.get("/lost"))["lost"]
+            assert (lost["key"]["id"]["S"], lost["region"], lost["reason"]) == ("not captured", WEST, "not_captured")
+
+    asyncio.run(test())
+
+
+async def known_again(lab: ReplicatorLab) -> bool:
+    return not (await lab.get("/lost"))["unknown"]
+
+
 def test_what_a_region_lost_before_the_replicator_ever_reached_it_is_reported() -> None:
     async def test() -> None:
         async with ReplicatorLab(EAST, WEST) as lab:

@@ -25,6 +25,7 @@ def status(
     engines: Mapping[str, Engine],
     is_up: Callable[[str], bool],
     counts: Mapping[str, int],
+    unknown: Mapping[str, tuple[str, int]],
 ) -> dict[str, Any]:
     """`GET /status`."""
     pairs: dict[tuple[str, str], dict[str, int]] = {}
@@ -58,6 +59,7 @@ def status(
         ],
         "conflicts": counts["conflicts"],
         "lost": counts["lost"],
+        "lost_unknown": _unknown(unknown),
     }
 
 
@@ -78,9 +80,12 @@ def conflicts(found: Iterable[tuple[int, Conflict, bool | None]], key_of: KeyOf)
     }
 
 
-def lost(found: Iterable[tuple[int, LostWrite]], key_of: KeyOf) -> dict[str, Any]:
-    """`GET /lost`."""
+def lost(
+    found: Iterable[tuple[int, LostWrite]], key_of: KeyOf, unknown: Mapping[str, tuple[str, int]]
+) -> dict[str, Any]:
+    """`GET /lost`. `unknown` are the regions of which it is not known what was lost, with reason and moment."""
     return {
+        "unknown": _unknown(unknown),
         "lost": [
             {
                 "n": n,
@@ -91,8 +96,15 @@ def lost(found: Iterable[tuple[int, LostWrite]], key_of: KeyOf) -> dict[str, Any
                 "detected_ms": write.detected_ms,
             }
             for n, write in found
-        ]
+        ],
     }
+
+
+def _unknown(unknown: Mapping[str, tuple[str, int]]) -> list[dict[str, Any]]:
+    return [
+        {"region": region, "reason": reason, "since_ms": since_ms}
+        for region, (reason, since_ms) in sorted(unknown.items())
+    ]
 
 
 def _key(table: str, key: bytes, key_of: KeyOf) -> Any:

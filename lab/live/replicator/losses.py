@@ -1,6 +1,7 @@
 """What is lost with an engine: notices that an engine is another run than before, and counts what nobody has of it.
 
-What had been acknowledged is read from the fronts' journals, which outlive the engines.
+What had been acknowledged is read from the fronts' journals, which outlive the engines. As long as one cannot be read,
+the losses of its region are not known, and that is what is told; the account is made when it can be read again.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from lab.core.replication_work import Acknowledged
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed
 from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
-from lab.live.replicator.journals import Journals
+from lab.live.replicator.journals import Journals, JournalUnreadable
 from lab.live.replicator.store import SqliteStore
 
 CONFLICTS_AT_ONCE = 1000
+RETRY_MS = 1_000
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Losses:
     log: Callable[[str], None]
     _meeting: dict[str, asyncio.Lock] = field(default_factory=dict)
     _accounting: asyncio.Task[None] | None = None
+    _retry_ms: int = 0
 
     async def on_answer_of(self, engine: Engine, boot: str) -> bool:
         """An engine answers that is another run than the last one that answered; whether that was news.
@@ -47,7 +50,7 @@ class Losses:
                 return False
             known = self.store.boot(engine.region)
             if known is None:
-                earlier = await self.journals.acknowledged(engine.region, _began_ms(boot))
+                earlier = await self._journal_of(engine.region, boot)
                 self.core.on_met(engine.region, earlier, now_ms())
             elif known != boot:
                 self.log(f"{engine.region}: the engine was restarted; its tables are filled from the others")
@@ -60,8 +63,12 @@ class Losses:
             return True
 
     def account_soon(self) -> None:
-        """Count what was lost with regions that nothing was known to have survived, if this is known now."""
-        if self.core.unaccounted() and self._accounting is None:
+        """Count what was lost with regions that nothing was known to have survived, if this is known now.
+
+        So too what was lost according to journals that could not be read then.
+        """
+        again = self.store.unknown_losses() and not self.core.is_busy() and now_ms() >= self._retry_ms
+        if (self.core.unaccounted() or again) and self._accounting is None:
             self._accounting = asyncio.create_task(self._account())
             self._accounting.add_done_callback(self.on_task_end)
 
@@ -86,8 +93,20 @@ class Losses:
         for region, engine in self.engines.items():
             boot = boots.get(region) or self.store.boot(region) or "0"
             until_ms = await self._next_run_ms(engine, boot)
-            journal = await self.journals.acknowledged(region, _began_ms(boot))
+            journal = await self._journal_of(region, boot)
             found.extend(write for write in journal if kept_ms <= write.time_ms < until_ms)
+        return found
+
+    async def _journal_of(self, region: str, boot: str) -> list[Acknowledged]:
+        """What a region's front has acknowledged; nothing, and a note that losses are not known, if it cannot tell."""
+        try:
+            found = await self.journals.acknowledged(region, _began_ms(boot))
+        except JournalUnreadable as unreadable:
+            self.log(f"{region}: what was lost is not known: {unreadable}")
+            self._retry_ms = now_ms() + RETRY_MS
+            self.store.set_unknown_losses(region, str(unreadable), now_ms())
+            return []
+        self.store.set_unknown_losses(region, None, now_ms())
         return found
 
     async def _next_run_ms(self, engine: Engine, boot: str) -> float:

@@ -127,8 +127,8 @@ class Replicator:
                 return Response(204)
             case "GET", ["status"]:
                 readers = {name: reader for name, (reader, _) in self._readers.items()}
-                counts = self._store.counts()
-                found = answers.status(self._core, self._metrics, readers, self._engines, self._is_up, counts)
+                counts, unknown = self._store.counts(), self._store.unknown_losses()
+                found = answers.status(self._core, self._metrics, readers, self._engines, self._is_up, counts, unknown)
                 return json_response(200, orjson.dumps(found))
             case "GET", ["conflicts"]:
                 await self._losses.look_up_losers()
@@ -136,7 +136,9 @@ class Replicator:
                 return json_response(200, orjson.dumps(answers.conflicts(rows, self._keys.get)))
             case "GET", ["lost"]:
                 lost = self._store.lost(_after(request), PAGE)
-                return json_response(200, orjson.dumps(answers.lost(lost, self._keys.get)))
+                return json_response(
+                    200, orjson.dumps(answers.lost(lost, self._keys.get, self._store.unknown_losses()))
+                )
             case "GET", ["diff"]:
                 return await self._diff(request)
             case "POST", ["converged"]:
