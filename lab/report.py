@@ -215,7 +215,7 @@ def print_status(status: dict[str, Any]) -> None:
     regions.add_column("AWS endpoint, API URL", overflow="fold")
     for row in status["regions"]:
         urls = "\n".join([row["aws_endpoint"], *row["api_urls"]])
-        regions.add_row(f"{row['region']}\n{row['address']}", _condition(row["condition"]), _checks(row), urls)
+        regions.add_row(f"{row['region']}\n{row['address']}", _state(row), _checks(row), urls)
     out.print(regions)
     parts = Table()
     for heading, justify in (("Part", "left"), ("State", "left"), ("Pid", "right"), ("Restarts", "right")):
@@ -232,6 +232,9 @@ def print_status(status: dict[str, Any]) -> None:
     out.print(parts)
     for pair in (status["replication"] or {"pairs": []})["pairs"]:
         out.print(f"Replication {pair['source']} to {pair['target']}: {_pair(pair)}", soft_wrap=True)
+    for replica in (status["replication"] or {"replicas": []})["replicas"]:
+        if replica["scan"] is not None:
+            out.print(scan_text(replica), soft_wrap=True)
     lost = (status["replication"] or {}).get("lost", 0)
     if lost:
         out.print(f"Lost: {lost} acknowledged writes that had not left their region (`lab lost`)", style="red")
@@ -243,8 +246,27 @@ def print_status(status: dict[str, Any]) -> None:
         out.print(f"{problem}", style="red", soft_wrap=True)
 
 
-def _condition(condition: str) -> Text:
-    return Text(condition, style="green" if condition == "up" else "red")
+def _state(row: dict[str, Any]) -> Text:
+    text = Text(row["condition"], style="green" if row["condition"] == "up" else "red")
+    if skew_ms := row.get("clock_skew_ms", 0):
+        text.append(f"\nclock {abs(skew_ms)} ms\n{'ahead' if skew_ms > 0 else 'behind'}", style="red")
+    return text
+
+
+def scan_text(replica: dict[str, Any]) -> str:
+    """How far the scan has come that fills or compares a replica, and why there is one."""
+    scan = replica["scan"]
+    what = f"{replica['table']} in {replica['region']}"
+    done = f"{scan['scanned']} of {'an unknown number of' if scan['items'] is None else scan['items']} items"
+    if scan["progress_percent"] is not None:
+        done += f" ({scan['progress_percent']} %)"
+    match scan["why"]:
+        case "fill":
+            return f"Filling {what} from {scan['source']}: {done}"
+        case "gap":
+            return f"Comparing {what}: {done}; records of its stream were gone before they were read"
+        case _:
+            return f"Comparing {what}: {done}; the replicas that had everything lost their data"
 
 
 def _checks(row: dict[str, Any]) -> Text:
@@ -265,4 +287,5 @@ def _pair(pair: dict[str, Any]) -> str:
         if pair.get("lag_p50_ms") is not None
         else ""
     )
-    return f"{pair['backlog']} waiting, {pair['shipped']} shipped{lag}"
+    rate = f", {pair['rate_per_s']:g}/s" if pair.get("rate_per_s") else ""
+    return f"{pair['backlog']} waiting, {pair['shipped']} shipped{rate}{lag}"

@@ -94,6 +94,7 @@ def _regions(
 ) -> list[dict[str, Any]]:
     """A row a region; `condition` is "unknown" where nobody tells the faults."""
     rows = []
+    now_ms = time.time_ns() // 1_000_000
     for region in topology.regions:
         endpoint = topology.url(region.address, topology.aws_port)
         suffix = f".execute-api.{region.code}.amazonaws.com"
@@ -110,6 +111,8 @@ def _regions(
                     for stage in api["stages"]
                 ],
                 "condition": "unknown" if faults is None else faults.region_condition(region.code),
+                "clock_skew_ms": sum(skew.skew_ms for skew in topology.clock_skews if skew.region == region.code)
+                + (0 if faults is None else faults.skew_ms(region.code, now_ms)),
                 "health_checks": [_health(check["health_check_id"], checks) for check in mine],
             }
         )

@@ -24,7 +24,7 @@ EXPECTED = {
     "dict_type": 'a table, such as {name = "value"}',
 }
 BOUNDS = {"greater_than_equal", "less_than_equal"}
-LISTS_OF_TABLES = {"places", "round_trips", "lags", "functions", "tables"}
+LISTS_OF_TABLES = {"places", "round_trips", "lags", "clock_skews", "functions", "tables"}
 
 
 def location_of(error: ErrorDetails) -> Location:

@@ -141,12 +141,20 @@ class PairLagModel(Model):
     lag_ms: float = Field(ge=0, le=600_000)
 
 
+class ClockSkewModel(Model):
+    """`[[replication.clock_skews]]`: how far the clock of a region's tables is off."""
+
+    region: str
+    skew_ms: int = Field(ge=-86_400_000, le=86_400_000)
+
+
 class ReplicationModel(Model):
-    """`[replication]`: how long replicated writes are on their way."""
+    """`[replication]`: how long replicated writes are on their way, and whose clocks are off."""
 
     distance: bool = False
     jitter: float = Field(default=0.2, ge=0, le=10)
     lags: list[PairLagModel] = []
+    clock_skews: list[ClockSkewModel] = []
 
 
 class AcceleratorModel(Model):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab.core.deployment import DeploymentPlan, FunctionPlan, HealthCheckPlan, Route, TablePlan, feedback_plan
 from lab.core.replication_lag import ReplicationLag
-from lab.core.topology import DOMAIN, Place, RoundTrip, Topology, regional_addresses
+from lab.core.topology import DOMAIN, ClockSkew, Place, RoundTrip, Topology, regional_addresses
 from lab.errors import UserError
 
 FILE_NAME = "lab.toml"
@@ -49,6 +49,7 @@ class Settings:
     places: tuple[Place, ...] = ()
     round_trips: tuple[RoundTrip, ...] = ()
     replication: ReplicationLag = field(default_factory=ReplicationLag)
+    clock_skews: tuple[ClockSkew, ...] = ()
     legacy_global_tables: bool = False
     accelerator_delay_ms: int = 30_000
     accelerator_latency: bool = False
@@ -160,6 +161,7 @@ def make_topology(settings: Settings, *, run_dir: str) -> Topology:
         domain=settings.domain,
         round_trips=settings.round_trips,
         replication=settings.replication,
+        clock_skews=settings.clock_skews,
         legacy_global_tables=settings.legacy_global_tables,
         accelerator_delay_ms=settings.accelerator_delay_ms,
         accelerator_latency=settings.accelerator_latency,

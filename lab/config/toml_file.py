@@ -16,7 +16,7 @@ from lab.core.deployment import FunctionPlan, HealthCheckPlan, TablePlan
 from lab.core.geography import Coordinates
 from lab.core.replication_lag import PairLag, ReplicationLag
 from lab.core.table import KeyAttribute
-from lab.core.topology import Place, RoundTrip
+from lab.core.topology import ClockSkew, Place, RoundTrip
 from lab.data import geography, places
 from lab.errors import ConfigError
 
@@ -73,6 +73,7 @@ def _settings(model: schema.LabModel, source: _Source) -> Settings:
         places=all_places,
         round_trips=tuple(RoundTrip(r.source, r.target, r.round_trip_ms) for r in model.round_trips),
         replication=_replication(model.replication, model.regions, source),
+        clock_skews=_clock_skews(model.replication, model.regions, source),
         legacy_global_tables=model.legacy_global_tables,
         accelerator_delay_ms=round(model.accelerator.delay_s * 1000),
         accelerator_latency=model.accelerator.latency,
@@ -97,6 +98,18 @@ def _replication(model: schema.ReplicationModel, regions: list[str], source: _So
             raise source.error("a region has no lag to itself", ("replication", "lags", number, "target"))
     pairs = tuple(PairLag(lag.source, lag.target, lag.lag_ms) for lag in model.lags)
     return ReplicationLag(model.distance, model.jitter, pairs)
+
+
+def _clock_skews(model: schema.ReplicationModel, regions: list[str], source: _Source) -> tuple[ClockSkew, ...]:
+    found: dict[str, ClockSkew] = {}
+    for number, skew in enumerate(model.clock_skews):
+        where = ("replication", "clock_skews", number, "region")
+        if skew.region not in regions:
+            raise source.error(f"no region {skew.region!r} in this lab: {suggestion(skew.region, regions)}", where)
+        if skew.region in found:
+            raise source.error(f"the clock of {skew.region} is set already", where)
+        found[skew.region] = ClockSkew(skew.region, skew.skew_ms)
+    return tuple(found.values())
 
 
 def _ports(model: schema.PortsModel, source: _Source) -> Ports:

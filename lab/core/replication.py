@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from lab.core import item as items
 from lab.core.conflict import Conflict, LostWrite, Version
@@ -25,7 +26,9 @@ from lab.core.replication_shipping import Links, Shipping
 from lab.core.replication_store import Checkpoint, ReplicaState, ReplicationStore, all_pending
 from lab.core.replication_work import Acknowledged, Batch, Fetch, Fill, Outcome, Scanned
 from lab.core.table import Tables
+from lab.core.topology import ClockSkew
 
+ScanReason = Literal["fill", "gap", "salvage"]
 LagSample = Callable[[str, str, str, int], None]
 """Called with (table, source, target, milliseconds) for each item that became readable at a target."""
 
@@ -39,8 +42,10 @@ class Replication:
         *,
         lag_ms: Callable[[str, str], int] = lambda source, target: 0,
         on_lag: LagSample = lambda table, source, target, ms: None,
+        clock_skews: Iterable[ClockSkew] = (),
     ) -> None:
         self._store, self._on_lag = store, on_lag
+        self._clocks = {skew.region: skew.skew_ms for skew in clock_skews}
         self._links = Links()
         self._ledger = Ledger(store)
         self._shipping = Shipping(self._ledger, self._links, lag_ms)
@@ -130,7 +135,7 @@ class Replication:
     def _account(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
         for write in acknowledged:
             if write.table in self._ledger.groups and not self._will_be_read(write):
-                skew_ms = self._links.faults.skew_ms(write.region, write.time_ms)
+                skew_ms = self._skew_ms(write.region, write.time_ms)
                 version = Version(write.time_ms + skew_ms, write.region, write.counter)
                 survivor = self._ledger.load(write.table, write.key)
                 if self._precedes_replication(write):
@@ -209,7 +214,7 @@ class Replication:
             after, since_ms = items.after_mark(before, region, record), 0
             self._found(table, record.key, before, after)
         else:
-            skew_ms, since_ms = self._links.faults.skew_ms(region, record.time_ms), record.time_ms
+            skew_ms, since_ms = self._skew_ms(region, record.time_ms), record.time_ms
             after, against = items.after_write(before, region, record, skew_ms)
             if against is not None:
                 version = Version(record.time_ms + skew_ms, region, record.position)
@@ -222,6 +227,10 @@ class Replication:
             return
         routes = self._ledger.settle(table, record.key, after, known)
         self._shipping.add(table, record.key, routes, now_ms, since_ms)
+
+    def _skew_ms(self, region: str, time_ms: int) -> int:
+        """How far a region's clock was off at a time: as it is set, and by faults."""
+        return self._clocks.get(region, 0) + self._links.faults.skew_ms(region, time_ms)
 
     def _found(self, table: str, key: bytes, before: Item | None, after: Item | None) -> None:
         """An apply has turned out to have arrived after all: what it wrote is not lost."""
@@ -310,10 +319,17 @@ class Replication:
         group = self._ledger.groups.get(table)
         return 0 if group is None else group.scanned.get(region, 0)
 
-    def comparing(self, table: str, region: str) -> bool:
-        """Whether a replica is being compared with what is known of it."""
+    def scan(self, table: str, region: str) -> tuple[ScanReason, str] | None:
+        """Why there is a scan for a replica, and which region is read; None if there is none.
+
+        "fill" reads another replica; "gap" and "salvage" compare the replica itself with what is known of it.
+        """
         group = self._ledger.groups.get(table)
-        return group is not None and region in group.comparing
+        if group is None or region not in group.replicas:
+            return None
+        if region in group.comparing:
+            return ("gap" if self._filling.state(table, region).compare == "gap" else "salvage"), region
+        return None if region in group.filled or not group.filled else ("fill", min(group.filled))
 
     # Shipping
 

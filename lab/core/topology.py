@@ -75,16 +75,24 @@ EngineKind = Literal["ministack", "localstack"]
 
 
 @dataclass(frozen=True)
+class ClockSkew:
+    """The clock of a region's tables is `skew_ms` ahead, or behind if negative."""
+
+    region: str
+    skew_ms: int
+
+
+@dataclass(frozen=True)
 class Topology:
     """One instance of the lab.
 
     `block` is the first two numbers of its loopback addresses ("127.10"). `speed` divides every wait. `state_dir` and
     `run_dir` are absolute folders: the first holds logs and what outlives a part, the second (mode 0700, a short path)
     the Unix sockets. `seed` is the root of every named random. `replication` is how long replicated writes are on their
-    way; `legacy_global_tables` turns on DynamoDB's global tables of version 2017.11.29. `accelerator_delay_ms` (0 to
-    30000) is how long an accelerator takes to act on a change of an endpoint's health; `accelerator_latency` has it add
-    the latency of the way from a client's place to its edge location and on to the region, and load balancers that of
-    the way over the internet.
+    way, `clock_skews` whose clocks are off; `legacy_global_tables` turns on DynamoDB's global tables of version
+    2017.11.29. `accelerator_delay_ms` (0 to 30000) is how long an accelerator takes to act on a change of an endpoint's
+    health; `accelerator_latency` has it add the latency of the way from a client's place to its edge location and on to
+    the region, and load balancers that of the way over the internet.
 
     The rest is for regions in containers: `parts` says where each part listens (none: all are on this machine, behind
     Unix sockets, and the edge is one part), `dns_host` is the DNS server's address where that is not the global one,
@@ -107,6 +115,7 @@ class Topology:
     domain: str = DOMAIN
     round_trips: tuple[RoundTrip, ...] = ()
     replication: ReplicationLag = field(default_factory=ReplicationLag)
+    clock_skews: tuple[ClockSkew, ...] = ()
     legacy_global_tables: bool = False
     accelerator_delay_ms: int = 30_000
     accelerator_latency: bool = False

@@ -133,6 +133,25 @@ def test_every_example_in_the_template_is_valid(tmp_path: Path) -> None:
             '[[replication.lags]]\nsource = "us-east-1"\ntarget = "us-east-1"\nlag_ms = 5',
             "lab.toml:3: `replication.lags[0].target`: a region has no lag to itself",
         ),
+        (
+            'seed = 1\n[[replication.clock_skews]]\nregion = "eu-west-1"\nskew_ms = 5',
+            "lab.toml:3: `replication.clock_skews[0].region`: no region 'eu-west-1' in this lab: "
+            "expected one of us-east-1, us-west-2 (did you mean us-west-2?)",
+        ),
+        (
+            '[[replication.clock_skews]]\nregion = "us-west-2"\nskew_ms = 5\n'
+            '[[replication.clock_skews]]\nregion = "us-west-2"\nskew_ms = 6',
+            "lab.toml:5: `replication.clock_skews[1].region`: the clock of us-west-2 is set already",
+        ),
+        (
+            '[[replication.clock_skews]]\nregion = "us-west-2"\nskew_ms = "5"',
+            "lab.toml:3: `replication.clock_skews[0].skew_ms`: expected a whole number, got '5'",
+        ),
+        (
+            '[[replication.clock_skews]]\nregion = "us-west-2"\nskew_ms = 100000000',
+            "lab.toml:3: `replication.clock_skews[0].skew_ms`: expected a whole number from -86400000 to 86400000, "
+            "got 100000000",
+        ),
         ("[a.b]\nc = 1", "lab.toml:1: `a`: unknown key; expected one of "),
         ("seed = 1\nspeed = = 2", "lab.toml:2: not valid TOML: Invalid value"),
     ],
@@ -163,6 +182,7 @@ HEADERS = {
     "ports": "[ports]",
     "replication": "[replication]",
     "lags": "[[replication.lags]]",
+    "clock_skews": "[[replication.clock_skews]]",
     "accelerator": "[accelerator]",
     "places": "[[places]]",
     "round_trips": "[[round_trips]]",
@@ -175,6 +195,7 @@ MODELS = {
     "ports": schema.PortsModel,
     "replication": schema.ReplicationModel,
     "lags": schema.PairLagModel,
+    "clock_skews": schema.ClockSkewModel,
     "accelerator": schema.AcceleratorModel,
     "places": schema.PlaceModel,
     "round_trips": schema.RoundTripModel,

@@ -1,10 +1,13 @@
 """Replicas that are filled while writes go on, and replicas that are compared because records were missed."""
 
 import asyncio
+from typing import Any
 
 from replicator_lab import ReplicatorLab, eventually
 
 from lab.core.faults import Fault
+from lab.core.replication_fill import FILL_WATERMARK
+from lab.report import scan_text
 
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 TABLE = "things"
@@ -114,6 +117,44 @@ def test_records_that_were_gone_before_any_was_read_are_made_up_for_by_comparing
             assert sorted(await lab.agree(TABLE)) == expected
 
     asyncio.run(test())
+
+
+def test_a_comparison_tells_how_far_it_has_come_and_why_it_is_made() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.create_global(TABLE)
+            for key in ("a", "b"):
+                await lab.put(EAST, TABLE, key, "before")
+            await lab.agree(TABLE)
+            assert [replica["scan"] for replica in (await lab.get("/status"))["replicas"]] == [None, None]
+            # What waits for the region that is compared goes first: so the comparison stays where it begins.
+            await lab.fault(Fault("cut", "cut", 0, region=WEST, target=EAST))
+            for n in range(FILL_WATERMARK + 1):
+                await lab.put(WEST, TABLE, f"k{n}", "west")
+            await eventually(lambda: waiting(lab, FILL_WATERMARK + 1))
+            for enabled in ({"StreamEnabled": False}, STREAM):
+                await lab.dynamodb(EAST, "UpdateTable", {"TableName": TABLE, "StreamSpecification": enabled})
+                await lab.put(EAST, TABLE, f"new {enabled['StreamEnabled']}", "1")
+            replica = await eventually(lambda: scanned(lab, EAST))
+            assert replica["scan"] == {"why": "gap", "source": EAST, "scanned": 0, "items": 4, "progress_percent": 0}
+            assert scan_text(replica) == (
+                "Comparing things in us-east-1: 0 of 4 items (0 %); "
+                "records of its stream were gone before they were read"
+            )
+            await lab.fault()
+            assert len(await lab.agree(TABLE)) == FILL_WATERMARK + 5
+            assert await scanned(lab, EAST) is None
+
+    asyncio.run(test())
+
+
+async def waiting(lab: ReplicatorLab, items: int) -> bool:
+    return any(pair["backlog"] == items for pair in (await lab.get("/status"))["pairs"])
+
+
+async def scanned(lab: ReplicatorLab, region: str) -> dict[str, Any] | None:
+    replicas = (await lab.get("/status"))["replicas"]
+    return next((r for r in replicas if r["region"] == region and r["scan"] is not None), None)
 
 
 async def ready(lab: ReplicatorLab, region: str) -> bool:

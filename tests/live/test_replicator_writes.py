@@ -8,6 +8,7 @@ from replicator_lab import ReplicatorLab, eventually
 
 from lab.core.faults import Fault
 from lab.core.replication_lag import PairLag, ReplicationLag
+from lab.core.topology import ClockSkew
 from lab.live.clock import now_ms
 
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
@@ -116,6 +117,20 @@ async def test_a_write_keeps_the_time_of_its_regions_clock_when_it_is_read_after
     assert contents["b"]["v"]["S"] == "later, by a clock that is right again"
     conflicts = {entry["key"]["id"]["S"]: entry for entry in (await lab.get("/conflicts"))["conflicts"]}
     assert conflicts["a"]["winner"]["time_ms"] - conflicts["a"]["loser"]["time_ms"] > 50_000
+
+
+def test_a_region_whose_clock_is_set_behind_loses_against_earlier_writes() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST, clock_skews=(ClockSkew(EAST, -60_000),)) as lab:
+            await lab.create_global(TABLE)
+            await lab.put(WEST, TABLE, "a", "west")
+            await lab.agree(TABLE)
+            await lab.put(EAST, TABLE, "a", "later, by a clock that is behind")
+            assert (await lab.agree(TABLE))["a"]["v"]["S"] == "west"
+            (conflict,) = (await lab.get("/conflicts"))["conflicts"]
+            assert (conflict["winner"]["region"], conflict["loser"]["region"]) == (WEST, EAST)
+
+    asyncio.run(test())
 
 
 @in_lab(EAST, WEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,15 +11,17 @@ import orjson
 from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.replication import Replication
 from lab.core.table import KeyAttribute
-from lab.live.replicator.engine import Engine
+from lab.live.http_client import CallFailed
+from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
 from lab.live.replicator.image import decode_key
 from lab.live.replicator.lag_metrics import LagMetrics
 from lab.live.replicator.reader import Reader
 
+COUNT_LIMIT_S = 1.0
 KeyOf = Callable[[str], tuple[KeyAttribute, ...] | None]
 
 
-def status(
+async def status(
     core: Replication,
     metrics: LagMetrics,
     readers: Mapping[tuple[str, str], Reader],
@@ -28,6 +31,9 @@ def status(
     unknown: Mapping[str, tuple[str, int]],
 ) -> dict[str, Any]:
     """`GET /status`."""
+    scans = {entry: core.scan(*entry) for entry in sorted(readers)}
+    sources = sorted({(table, scan[1]) for (table, _), scan in scans.items() if scan is not None})
+    items = dict(zip(sources, await asyncio.gather(*(_items(engines[r], t) for t, r in sources)), strict=True))
     pairs: dict[tuple[str, str], dict[str, int]] = {}
     for (_, source, target), pair in core.pairs.items():
         total = pairs.setdefault((source, target), {"backlog": 0, "shipped": 0})
@@ -50,8 +56,7 @@ def status(
                 "table": table,
                 "region": region,
                 "ready": core.is_ready(table, region),
-                "comparing": core.comparing(table, region),
-                "scanned": core.scanned(table, region),
+                "scan": _scan(scans[table, region], table, core.scanned(table, region), items),
                 "backlog": core.backlog(table, target=region),
                 "trouble": reader.trouble,
             }
@@ -61,6 +66,26 @@ def status(
         "lost": counts["lost"],
         "lost_unknown": _unknown(unknown),
     }
+
+
+def _scan(
+    scan: tuple[str, str] | None, table: str, scanned: int, items: Mapping[tuple[str, str], int | None]
+) -> dict[str, Any] | None:
+    """How far a scan for a replica has come; the number of items is not known while the engine does not answer."""
+    if scan is None:
+        return None
+    why, source = scan
+    of = items[table, source]
+    percent = None if of is None else min(99, 100 * scanned // max(1, of))
+    return {"why": why, "source": source, "scanned": scanned, "items": of, "progress_percent": percent}
+
+
+async def _items(engine: Engine, table: str) -> int | None:
+    try:
+        async with asyncio.timeout(COUNT_LIMIT_S):
+            return int((await engine.read("DescribeTable", {"TableName": table}))["Table"]["ItemCount"])
+    except (CallFailed, EngineError, EngineRestarted, TimeoutError):
+        return None
 
 
 def conflicts(found: Iterable[tuple[int, Conflict, bool | None]], key_of: KeyOf) -> dict[str, Any]:

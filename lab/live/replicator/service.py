@@ -56,7 +56,9 @@ class Replicator:
         self._keys: dict[str, tuple[KeyAttribute, ...]] = {}
         self._legacy: set[str] = set()
         self._chance = random.Random(f"{topology.seed}:replication")
-        self._core = Replication(self._store, lag_ms=self._lag_ms, on_lag=self._on_lag)
+        self._core = Replication(
+            self._store, lag_ms=self._lag_ms, on_lag=self._on_lag, clock_skews=topology.clock_skews
+        )
         self._engines = {code: Engine(code, part_address(topology, f"engine-{code}")) for code in topology.region_codes}
         fronts = {
             code: HttpClient(part_address(topology, topology.front_part(code)), connect_timeout_s=1.0)
@@ -128,7 +130,9 @@ class Replicator:
             case "GET", ["status"]:
                 readers = {name: reader for name, (reader, _) in self._readers.items()}
                 counts, unknown = self._store.counts(), self._store.unknown_losses()
-                found = answers.status(self._core, self._metrics, readers, self._engines, self._is_up, counts, unknown)
+                found = await answers.status(
+                    self._core, self._metrics, readers, self._engines, self._is_up, counts, unknown
+                )
                 return json_response(200, orjson.dumps(found))
             case "GET", ["conflicts"]:
                 await self._losses.look_up_losers()
