@@ -40,10 +40,13 @@ class Trimmed(Exception):
 
 
 class StreamLog:
-    """The changes of one region's tables. Not safe for threads: the caller holds its lock."""
+    """The changes of one region's tables. Not safe for threads: the caller holds its lock.
 
-    def __init__(self, records_max: int = RECORDS_MAX) -> None:
-        self._records_max = records_max
+    `born_ms` is when the log began: what has an earlier time was another log's.
+    """
+
+    def __init__(self, records_max: int = RECORDS_MAX, born_ms: int = 0) -> None:
+        self._records_max, self._born_ms = records_max, born_ms
         self._tables: dict[str, _Table] = {}
         self._last_ms = 0
         self.position = 0
@@ -67,23 +70,31 @@ class StreamLog:
         """The table was deleted."""
         self._tables.pop(table, None)
 
+    def cut(self, table: str, now_ms: int) -> None:
+        """The table's stream was turned off: its records are gone, and what is written until the next has none."""
+        kept = self._tables.setdefault(table, _Table())
+        kept.first += len(kept.records)
+        kept.records.clear()
+        kept.trimmed = self.next_sequence(now_ms)
+
     def oldest(self, table: str) -> int:
         """The index of the oldest record that is still there."""
         kept = self._tables.get(table)
         return 0 if kept is None else kept.first
 
     def trimmed(self, table: str) -> str:
-        """The sequence number of the last record that was dropped, "" if none was."""
+        """The last sequence number that a table's records may lack, "" if they lack none."""
         kept = self._tables.get(table)
         return "" if kept is None else kept.trimmed
 
     def after(self, table: str, sequence: str) -> int:
         """The index of the first record beyond a sequence number. Raises Trimmed if records between are gone."""
+        sequence = sequence.zfill(30)
+        if int(sequence[:20]) < self._born_ms or self.trimmed(table) > sequence:
+            raise Trimmed(table)
         kept = self._tables.get(table)
         if kept is None:
             return 0
-        if kept.first and kept.records and kept.records[0].sequence > sequence:
-            raise Trimmed(table)
         index = kept.first + len(kept.records)
         for record in reversed(kept.records):
             if record.sequence <= sequence:

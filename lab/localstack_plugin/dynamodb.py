@@ -11,12 +11,14 @@ never be replicated, so they are refused.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
 import threading
 import time
 from dataclasses import dataclass, field
+from decimal import Context, InvalidOperation
 from itertools import pairwise
 from typing import Any
 
@@ -46,6 +48,9 @@ EXPIRED_BY = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
 STREAMS = {"ListStreams", "DescribeStream", "GetShardIterator", "GetRecords"}
 STREAMS_TARGET = "DynamoDBStreams_20120810."
 TARGET = "DynamoDB_20120810."
+NUMBERS = Context(prec=40)
+"""DynamoDB's numbers have 38 digits."""
+KINESIS_LIMIT = {"Delay": 0.2, "MaxAttempts": 100}
 ACCESS_KEY = re.compile(r"Credential=[^/]*/")
 SHARD = "shardId-00000000000000000000-00000000"
 
@@ -68,8 +73,9 @@ class DynamoDbChanges:
     """The handlers that LocalStack's chain is given."""
 
     def __init__(self) -> None:
-        self.boot = f"{time.time_ns() // 1_000_000}-{os.getpid()}"
-        self.log = StreamLog()
+        born_ms = time.time_ns() // 1_000_000
+        self.boot = f"{born_ms}-{os.getpid()}"
+        self.log = StreamLog(born_ms=born_ms)
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._current = threading.local()
@@ -119,11 +125,22 @@ class DynamoDbChanges:
         if call is None:
             return
         self._current.call = None
-        if context.request.headers.get("X-Amz-Target") == f"{TARGET}DeleteTable" and response.status_code == 200:
-            with self._guard:
-                self.log.forget(_table_name(_json(context.request).get("TableName", "")))
+        if response.status_code == 200:
+            self._note_end_of_stream(context.request)
         while call.locks:
             call.locks.pop().release()
+
+    def _note_end_of_stream(self, request: Any) -> None:
+        operation = request.headers.get("X-Amz-Target", "").removeprefix(TARGET)
+        if operation not in ("DeleteTable", "UpdateTable"):
+            return
+        body = _json(request)
+        table = _table_name(body.get("TableName", ""))
+        with self._guard:
+            if operation == "DeleteTable":
+                self.log.forget(table)
+            elif (body.get("StreamSpecification") or {}).get("StreamEnabled") is False:
+                self.log.cut(table, time.time_ns() // 1_000_000)
 
     def capture(self, records_map: dict[str, Any]) -> None:
         """LocalStack has made the records of a write: keep them."""
@@ -154,6 +171,8 @@ class DynamoDbChanges:
             return
         table, items = _written(operation, body)
         names = self._schema(table)
+        if names is None:
+            return  # LocalStack refuses it, and says why
         keys = [_canonical({name: item.get(name) for name in names}) for item in items]
         fences = request.headers.get("x-lab-after")
         if fences is not None:
@@ -166,10 +185,15 @@ class DynamoDbChanges:
         listed = marks.split(" ")
         call.marks = dict(zip(keys, listed * len(keys) if len(listed) == 1 else listed, strict=True))
 
-    def _schema(self, table: str) -> list[str]:
+    def _schema(self, table: str) -> list[str] | None:
+        """The names of a table's key attributes, None if there is no such table."""
+        from localstack.aws.api.dynamodb import ResourceNotFoundException  # type: ignore[import-not-found]
         from localstack.services.dynamodb.utils import SchemaExtractor  # type: ignore[import-not-found]
 
-        schema = SchemaExtractor.get_key_schema(table, ACCOUNT_ID, os.environ["AWS_DEFAULT_REGION"])
+        try:
+            schema = SchemaExtractor.get_key_schema(table, ACCOUNT_ID, os.environ["AWS_DEFAULT_REGION"])
+        except ResourceNotFoundException:
+            return None
         return [element["AttributeName"] for element in schema]
 
     # the replicator's streams
@@ -248,7 +272,29 @@ def install() -> DynamoDbChanges:
         forward(self, account_id, region_name, records_map, background)
 
     provider.EventForwarder.forward_to_targets = forward_and_capture
+    _make_streams_anew()
     return changes
+
+
+def _make_streams_anew() -> None:
+    """LocalStack leaves a table's Kinesis stream there when the table's stream is turned off, and cannot make another.
+
+    A deleted table's it deletes in the background, and fails likewise if the table is made again meanwhile.
+    """
+    from localstack.utils.aws import resources  # type: ignore[import-not-found]
+
+    create = resources.create_kinesis_stream
+
+    def create_anew(client: Any, stream_name: str, *arguments: Any, **options: Any) -> None:
+        try:
+            create(client, stream_name, *arguments, **options)
+        except client.exceptions.ResourceInUseException:
+            with contextlib.suppress(client.exceptions.ClientError):  # it is being deleted already
+                client.delete_stream(StreamName=stream_name, EnforceConsumerDeletion=True)
+            client.get_waiter("stream_not_exists").wait(StreamName=stream_name, WaiterConfig=KINESIS_LIMIT)
+            create(client, stream_name, *arguments, **options)
+
+    resources.create_kinesis_stream = create_anew
 
 
 def _use_one_account(headers: Any, service: str | None) -> None:
@@ -283,7 +329,18 @@ def _base64(value: Any) -> Any:
 
 
 def _canonical(key: dict[str, Any]) -> str:
-    return json.dumps(key, sort_keys=True, default=_base64)
+    return json.dumps({name: _one_form(value) for name, value in key.items()}, sort_keys=True, default=_base64)
+
+
+def _one_form(value: Any) -> Any:
+    """An attribute's value; a number as it is written in one way alone."""
+    if not isinstance(value, dict) or not isinstance(value.get("N"), str):
+        return value
+    try:
+        number = NUMBERS.create_decimal(value["N"]).normalize(NUMBERS)
+    except InvalidOperation:
+        return value  # LocalStack refuses it
+    return {"N": str(number) if number else "0"}
 
 
 def _json(request: Any) -> dict[str, Any]:

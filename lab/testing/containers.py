@@ -30,6 +30,7 @@ FIRST_NETWORK, LAST_NETWORK = 78, 127
 """Second numbers of the backbones that tests take (10.78.0.0/16, ...)."""
 FIRST_PORT, LAST_PORT = 20_000, 30_000
 PORTS = ("GLOBAL", "CONTROL", "DNS", *(f"{kind}_{n}" for n in (1, 2, 3) for kind in ("AWS", "HTTP")))
+PORT_PAIRS = ("ACCELERATOR", *(f"BALANCERS_{n}" for n in (1, 2, 3)))
 TESTS_PREFIX = "lab-tests-"
 REMOVE = ("--profile", "three", "down", "-v", "--remove-orphans", "--timeout", "3")
 PEOPLE = ("client-dublin", "client-virginia", "client-tokyo")
@@ -77,6 +78,37 @@ class RegionContainers:
         """A boto3 client of a region's endpoint."""
         return self.lab.region(region).client(service)
 
+    def engine_address(self, region: str) -> tuple[str, int]:
+        """Host and port of a region's engine itself, past its front: for tests of engines, on Linux hosts.
+
+        Another after a restart. Raises EnvironmentFailure if the container has no address.
+        """
+        from lab.compose.layout import ENGINE_PORT
+
+        container = self._engine(region)
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        address = networks.get(f"{self.project}_{region}", {}).get("IPAddress")
+        if not address:
+            raise EnvironmentFailure(f"the container of {region} is {container.status} and has no address")
+        return address, ENGINE_PORT
+
+    def restart_engine(self, region: str) -> None:
+        """Kill a region's engine and start it again, empty; it answers some seconds later."""
+        container = self._engine(region)
+        container.kill()
+        container.start()
+
+    def run_in_engine(self, region: str, command: Sequence[str]) -> int:
+        """Run a command in the container of a region's engine; its exit status."""
+        return int(self._engine(region).exec_run(list(command)).exit_code)
+
+    def _engine(self, region: str) -> Any:
+        from lab.compose.host import ComposeLab
+
+        running = self.lab.running
+        assert isinstance(running, ComposeLab)
+        return running.project.container(running.region(region))
+
     def start(self) -> RegionContainers:
         """Start, and return when a request went through every region and an item was replicated each way."""
         from lab.compose.host import ComposeProject, attach_project
@@ -88,6 +120,7 @@ class RegionContainers:
         self._environment["LAB_BACKBONE"] = f"10.{_free_network(client)}"
         ports = _free_ports()
         self._environment |= {f"LAB_PORT_{name}": str(next(ports)) for name in PORTS}
+        self._environment |= {f"LAB_PORT_{name}": _pair(ports) for name in PORT_PAIRS}
         profiles = ["--profile", "three"] if self.three else []
         scales = [part for service in self._left_out for part in ("--scale", f"{service}=0")]
         try:
@@ -183,6 +216,16 @@ def _free_network(client: Any) -> int:
         if number not in taken:
             return number
     raise EnvironmentFailure("every network from 10.78.0.0/16 to 10.127.0.0/16 is taken by Docker networks")
+
+
+def _pair(ports: Iterator[int]) -> str:
+    """Two free ports that follow one another, as "first-last"."""
+    first = next(ports)
+    for second in ports:
+        if second == first + 1:
+            return f"{first}-{second}"
+        first = second
+    raise EnvironmentFailure(f"too few ports from {FIRST_PORT} to {LAST_PORT} are free")
 
 
 def _free_ports() -> Iterator[int]:

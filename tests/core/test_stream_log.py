@@ -51,6 +51,28 @@ def test_records_that_were_dropped_are_not_passed_over_in_silence() -> None:
     assert log.trimmed("t") == sequences[0]
 
 
+def test_what_was_written_without_a_stream_is_not_passed_over_in_silence() -> None:
+    log, (first,) = log_with(("a", None))
+    log.cut("t", 2000)
+    with pytest.raises(Trimmed):
+        log.read("t", 0)
+    for _ in range(2):  # whether there are records again or not
+        with pytest.raises(Trimmed):
+            log.after("t", first)
+        log.append("t", LoggedRecord(log.next_sequence(3000), "b", None, b"{}"))
+    trimmed = log.trimmed("t")
+    assert first < trimmed
+    assert [record.key for record in log.read("t", log.after("t", trimmed))[0]] == ["b", "b"]
+
+
+def test_a_sequence_number_of_an_earlier_log_is_nothing_to_go_on_from() -> None:
+    log = StreamLog(born_ms=2000)
+    earlier = StreamLog().next_sequence(1999)
+    with pytest.raises(Trimmed):
+        log.after("t", earlier)
+    assert log.after("t", log.next_sequence(2000)) == 0
+
+
 def test_a_local_write_that_was_not_read_fences_its_key_alone() -> None:
     log, sequences = log_with(("a", None), ("b", None))
     assert log.is_fenced("t", ["b"], sequences[0], 9)
