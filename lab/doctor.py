@@ -18,14 +18,18 @@ DOCKER_MIN = (20, 10)
 COMPOSE_MIN = (2, 20)
 MEMORY_MB_MIN = {"localstack": 4096, "ministack": 2048}
 PORTS = {
-    "LAB_PORT_GLOBAL": 4566,
-    "LAB_PORT_AWS_1": 4567,
-    "LAB_PORT_AWS_2": 4568,
-    "LAB_PORT_CONTROL": 8000,
-    "LAB_PORT_HTTP_1": 8081,
-    "LAB_PORT_HTTP_2": 8082,
-    "LAB_PORT_DNS": 5300,
+    "LAB_PORT_GLOBAL": "4566",
+    "LAB_PORT_AWS_1": "4567",
+    "LAB_PORT_AWS_2": "4568",
+    "LAB_PORT_CONTROL": "8000",
+    "LAB_PORT_HTTP_1": "8081",
+    "LAB_PORT_HTTP_2": "8082",
+    "LAB_PORT_DNS": "5300",
+    "LAB_PORT_ACCELERATOR": "8102-8103",
+    "LAB_PORT_BALANCERS_1": "8110-8111",
+    "LAB_PORT_BALANCERS_2": "8120-8121",
 }
+"""A port, or the first and last of two."""
 LIMIT_S = 10.0
 REGISTRY_LIMIT_S = 3.0
 LICENCE = (
@@ -104,15 +108,35 @@ def _machine_mb() -> float:
 
 
 def _ports(environment: Mapping[str, str]) -> list[Finding]:
-    taken = []
+    wrong, taken = [], []
     for variable, default in PORTS.items():
-        port = int(environment.get(variable) or default)
+        given = environment.get(variable) or default
+        ports = _port_range(given, default.count("-") + 1)
+        if ports is None:
+            wrong.append(
+                f"{variable}: expected {'two ports such as' if '-' in default else 'a port such as'} {default}"
+            )
+            wrong[-1] += f", got {given!r}"
+            continue
         kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if variable == "LAB_PORT_DNS" else (socket.SOCK_STREAM,)
-        if any(not _is_free(port, kind) for kind in kinds):
-            taken.append(f"127.0.0.1:{port} (choose another: {variable}={port + 10_000} docker compose up)")
+        in_use = [port for port in ports if any(not _is_free(port, kind) for kind in kinds)]
+        if in_use:
+            other = "-".join(str(port % 50_000 + 10_000) for port in sorted({ports[0], ports[-1]}))
+            where = ", ".join(f"127.0.0.1:{port}" for port in in_use)
+            taken.append(f"{where} (choose another: {variable}={other} docker compose up)")
+    if wrong:
+        return [Finding("ports", False, "; ".join(wrong))]
     if taken:
         return [Finding("ports", False, f"in use: {'; '.join(taken)}")]
     return [Finding("ports", True, "free")]
+
+
+def _port_range(text: str, size: int) -> range | None:
+    first, _, last = text.partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal():
+        return None
+    ports = range(int(first), int(last or first) + 1)
+    return ports if len(ports) == size and ports[0] >= 1 and ports[-1] <= 65_535 else None
 
 
 def _is_free(port: int, kind: socket.SocketKind) -> bool:

@@ -1,7 +1,8 @@
 """`python -m lab.compose PART [REGION]`: what a container of the lab's image runs.
 
-PART is `control`, `replicator`, `resolver`, `front REGION`, `ministack REGION`, `deployment`, or `topology`, which
-prints the topology as JSON. The settings are environment variables (`lab.compose.layout`).
+PART is `control`, `replicator`, `resolver`, `front REGION`, `ministack REGION`, `deployment`, `settings`
+(says what is wrong with the settings and ends) or `topology` (prints the topology as JSON). The settings are
+environment variables (`lab.compose.layout`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run a part; the exit status."""
     try:
         name, region = (*arguments, "", "")[:2]
+        if name == "settings":
+            topology_of(os.environ)
+            return 0
         topology = topology_of(
             os.environ, third=has_third_region(), own_engine=region if name in ("front", "ministack") else None
         )
@@ -79,7 +83,9 @@ def _run(name: str, region: str, topology: Topology) -> int:
             print(path.read_text())
             return 0
         case _:
-            raise UserError(f"no part {name!r}: expected control, replicator, resolver, front, ministack or deployment")
+            raise UserError(
+                f"no part {name!r}: expected control, replicator, resolver, front, ministack, deployment or settings"
+            )
 
 
 def has_third_region() -> bool:

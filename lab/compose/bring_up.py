@@ -32,6 +32,15 @@ REASONS = (
         r"port is already allocated|address already in use|ports are not available",
         "a port of this machine is taken: `lab doctor` names the port and the variable that moves it",
     ),
+    (
+        r"service \"settings\" didn't complete",
+        "a setting is wrong: `docker compose logs settings` names the variable and what it expects",
+    ),
+    (r"target stage", "LAB_ENGINE has to be localstack or ministack"),
+    (
+        r"invalid (hostPort|containerPort|start-port|published)|Invalid (ip|port)",
+        "a LAB_PORT_ variable is no port: `lab doctor` names it",
+    ),
     (r"Pool overlaps", "another network has these addresses: choose others, LAB_BACKBONE=10.91"),
     (
         r"Cannot connect to the Docker daemon|error during connect",

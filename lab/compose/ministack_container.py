@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,8 +11,7 @@ from pathlib import Path
 
 from lab.compose.layout import ENGINE_PORT
 from lab.core.topology import Topology
-
-READ_BYTES = 65_536
+from lab.live.byte_relay import relay
 
 
 def run_ministack(path: Path, topology: Topology, region: str) -> int:
@@ -38,7 +36,11 @@ async def _run(path: Path, topology: Topology, region: str) -> int:
     assert engine.stdout is not None
     await engine.stdout.readline()  # "ready", or the end of a process that could not start
     socket_path = topology.socket_path(f"engine-{region}")
-    server = await asyncio.start_server(lambda r, w: _relay(r, w, socket_path), "0.0.0.0", ENGINE_PORT)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await relay((reader, writer), lambda: asyncio.open_unix_connection(socket_path))
+
+    server = await asyncio.start_server(accept, "0.0.0.0", ENGINE_PORT)
     ended, stopped = asyncio.create_task(engine.wait()), asyncio.create_task(stopping.wait())
     await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -51,25 +53,3 @@ async def _run(path: Path, topology: Topology, region: str) -> int:
 
 def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
-
-
-async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> None:
-    try:
-        engine_reader, engine_writer = await asyncio.open_unix_connection(path)
-    except OSError:
-        writer.close()
-        return
-    try:
-        await asyncio.gather(_pump(reader, engine_writer), _pump(engine_reader, writer))
-    finally:
-        for end in (writer, engine_writer):
-            end.close()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(READ_BYTES):
-            writer.write(data)
-            await writer.drain()
-    with contextlib.suppress(OSError):
-        writer.close()

@@ -71,6 +71,10 @@ class Published:
     host_port: int
 
 
+RELAYED_BALANCERS = 2
+RELAYED_PORT_FIRST = 9010
+"""Container ports from here on lead to the addresses beside a container's own: `Topology.relayed_ports`."""
+
 EngineKind = Literal["ministack", "localstack"]
 
 
@@ -164,6 +168,19 @@ class Topology:
             if (entry.address, entry.port) == (address, port):
                 return entry.host_address, entry.host_port
         return address, port
+
+    def relayed_ports(self, part: str) -> dict[int, tuple[str, int]]:
+        """Ports of a part's container that lead to port 80 of addresses beside its own: `{port: (address, port)}`.
+
+        For hosts that reach containers by published ports alone. A region's first two load balancers, of its front, and
+        the two static addresses of the first accelerator, of the resolver.
+        """
+        if part == self.resolver_part:
+            addresses = [f"{self.block}.100.{number}" for number in (2, 3)]
+        else:
+            networks = [r.address.rpartition(".")[0] for r in self.regions if part == self.front_part(r.code)]
+            addresses = [f"{network}.{10 + k}" for network in networks for k in range(RELAYED_BALANCERS)]
+        return {port: (address, self.http_port) for port, address in enumerate(addresses, start=RELAYED_PORT_FIRST)}
 
     def url(self, address: str, port: int) -> str:
         """The URL at which this machine reaches a port of the lab."""

@@ -19,6 +19,7 @@ import orjson
 from lab.core import codec
 from lab.core.lambda_errors import FunctionNotFound
 from lab.core.topology import PartAddress
+from lab.live.byte_relay import RelayedPorts
 from lab.live.engine_relay import EngineRelay
 from lab.live.front.aws_endpoint import AwsEndpoint
 from lab.live.front.data_plane import DataPlane
@@ -98,6 +99,7 @@ class FrontPart:
         assert own is not None
         relayed = PartAddress(f"engine-{region}", own.host, own.port + RELAY_PORT_OFFSET)
         self._relay = EngineRelay(topology, relayed, engine_address)
+        self._host_ports = RelayedPorts(topology.relayed_ports(topology.front_part(region)))
 
     async def start(self) -> None:
         """Open all ports. Raises EnvironmentFailure."""
@@ -106,11 +108,13 @@ class FrontPart:
         await self._front.start()
         await self._balancers.start()
         await self._relay.start()
+        await self._host_ports.start()
         gc.collect()
         gc.freeze()
 
     async def close(self) -> None:
         """Close all ports and end all environments."""
+        await self._host_ports.close()
         await self._relay.close()
         await self._balancers.close()
         await self._front.close()

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from lab.live.byte_relay import RelayedPorts
 from lab.live.dns import DnsServer
 from lab.live.http_server import Request, Response, json_response
 from lab.live.load_balancer.remote import RemoteLoadBalancers
@@ -37,6 +38,7 @@ class ResolverPart:
             watch_health=self._probers.watch,
             endpoint_health=lambda e: self._services.is_available(e) and self._traffic.is_healthy(e),
         )
+        self._host_ports = RelayedPorts(topology.relayed_ports(topology.resolver_part))
 
     async def start(self) -> None:
         """Open the DNS server's and the accelerators' ports and begin to probe. Raises EnvironmentFailure."""
@@ -45,11 +47,13 @@ class ResolverPart:
         await self._traffic.start()
         self._traffic.watch_targets(self._dns.refresh)
         await self._probers.start()
+        await self._host_ports.start()
         gc.collect()  # what is loaded now stays: collections need not look at it again
         gc.freeze()
 
     async def close(self) -> None:
         """Stop probing and answering."""
+        await self._host_ports.close()
         await self._probers.close()
         await self._traffic.close()
         await self._services.close()

@@ -25,6 +25,12 @@ from lab.compose.bring_up import explained
         ("Pool overlaps with other one on this address space: failed", "Pool overlaps", "LAB_BACKBONE"),
         ("error during connect: Get http://docker: EOF", "error during connect", "start it"),
         ("container lab-us-east-1-1 is unhealthy", "lab-us-east-1-1 is unhealthy", ""),
+        (
+            'service "settings" didn\'t complete successfully: exit 2',
+            "exit 2",
+            "docker compose logs settings",
+        ),
+        ('target stage "dynalite" could not be found', "dynalite", "LAB_ENGINE"),
         ("", "no reason given", ""),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def test_a_port_in_use_is_named_with_the_variable_that_moves_it(tmp_path: Path) 
         found = examined(tmp_path, {}, LAB_PORT_CONTROL=str(port))
     assert found["ports"].ok is False
     assert f"127.0.0.1:{port}" in found["ports"].found and "LAB_PORT_CONTROL=" in found["ports"].found
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("LAB_PORT_DNS", "dns"), ("LAB_PORT_AWS_1", "70000"), ("LAB_PORT_BALANCERS_1", "8110"), ("LAB_PORT_DNS", "1-2")],
+)
+def test_what_is_no_port_is_named(tmp_path: Path, variable: str, value: str) -> None:
+    found = examined(tmp_path, {}, **{variable: value})["ports"]
+    assert found.ok is False and variable in found.found and repr(value) in found.found
+
+
+def test_of_two_ports_the_one_in_use_is_named_and_both_are_moved(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        found = examined(tmp_path, {}, LAB_PORT_ACCELERATOR=f"{port}-{port + 1}")["ports"]
+    assert found.ok is False and f"127.0.0.1:{port}" in found.found
+    assert re.search(r"LAB_PORT_ACCELERATOR=\d+-\d+ ", found.found)
 
 
 def test_ministack_regions_need_no_licence(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def test_every_client_stands_in_the_subnet_of_its_place() -> None:
 
 
 def test_ports_are_published_on_loopback_alone_and_never_an_engines() -> None:
-    ports = re.findall(r'"([^"]*:\d+(?:/\w+)?)"', "\n".join(re.findall(r"ports: \[(.*)\]", FILE)))
-    assert ports and all(port.startswith("127.0.0.1:") for port in ports)
+    ports = re.findall(r'"([^"]+)"', "\n".join(re.findall(r"ports: \[(.*?)\]", FILE, re.DOTALL)))
+    assert len(ports) == 14 and all(port.startswith("127.0.0.1:") for port in ports)
     for code in (*REGIONS, THIRD_REGION):
         assert "ports:" not in service(code)
         assert "backbone" not in service(code)
@@ -84,6 +84,26 @@ def test_a_front_reaches_its_own_engine_and_others_through_their_fronts() -> Non
     direct, relayed = own.part_address("engine-us-east-1"), own.part_address("engine-us-west-2")
     assert direct is not None and (direct.host, direct.port) == ("us-east-1", 4566)
     assert relayed is not None and relayed.host == own.region("us-west-2").address
+
+
+def test_ports_lead_to_load_balancers_and_the_accelerator_for_hosts_that_reach_ports_alone() -> None:
+    topology = topology_of({}, third=True)
+    for region in topology.regions:
+        network = region.address.rpartition(".")[0]
+        found = topology.relayed_ports(f"front-{region.code}")
+        assert found == {9010: (f"{network}.10", 80), 9011: (f"{network}.11", 80)}
+        assert ":9010-9011" in service(f"front-{region.code}")
+    assert topology.relayed_ports("resolver") == {9010: ("10.77.100.2", 80), 9011: ("10.77.100.3", 80)}
+    assert ":9010-9011" in service("resolver")
+    assert topology.relayed_ports("control") == {}
+
+
+def test_nothing_starts_before_the_settings_were_looked_at() -> None:
+    assert 'restart: "no"' in service("settings")
+    first = set(re.findall(r"^  ([\w-]+):\n(?:    .*\n)*?    depends_on: \*settings-first", FILE, re.MULTILINE))
+    assert first == {"third-region"}
+    assert FILE.count("settings: {condition: service_completed_successfully}") == 1
+    assert "<<: *settings-first" in service("control")
 
 
 def test_only_fronts_and_the_resolver_have_addresses_beside_their_own() -> None:
