@@ -26,9 +26,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lab", "multi-region lab")
     group.addoption(
         "--lab",
-        choices=("own", "attach"),
+        choices=("own", "attach", "containers"),
         default="own",
-        help="own: start an instance for the tests in a free block of addresses (default); attach: use the running one",
+        help="own: start an instance for the tests in a free block of addresses (default); attach: use the running "
+        "one; containers: start regions in containers, on the engine of --engine (localstack is never without)",
     )
     group.addoption(
         "--lab-speed",

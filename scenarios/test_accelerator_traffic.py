@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from accelerated_items import (
@@ -171,8 +170,7 @@ def total(lab: Lab, region: str, namespace: str, metric: str, **dimensions: str)
 def test_the_command_line_tells_where_a_place_would_go_and_why(lab: Lab, items: Items) -> None:
     east, west = (region.code for region in lab.regions)
     items.dial(east, 0.0)
-    folder = Path(lab.topology.state_dir).parent
-    command = [sys.executable, "-m", "lab.cli", "-C", str(folder), "accelerator", "status", "--from", "dublin"]
+    command = [sys.executable, "-m", "lab.cli", "-C", str(lab.folder), "accelerator", "status", "--from", "dublin"]
     shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
     assert " and ".join(items.addresses) in shown
     assert f"from dublin (edge in eu-west-1): to {west} by overflow" in shown

@@ -72,6 +72,16 @@ class RunningLab:
     instance: Instance
     topology: Topology
 
+    @property
+    def folder(self) -> Path:
+        """The project's folder: what `lab -C` takes."""
+        return Path(self.instance.state_dir).parent
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """The processes of this machine that all others of the lab come from; none if it runs elsewhere."""
+        return (self.instance.pid,) if self.instance.pid else ()
+
     def call(
         self,
         method: str,

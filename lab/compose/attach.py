@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from lab.cli.project import RunningLab
     from lab.compose.host import ComposeProject
 
+STATE_FOLDER = Path(".lab", "compose")
+"""In the folder of a lab in containers: what the host needs of its state, the project's name among it."""
+
 
 def find_containers(folder: Path) -> ComposeProject | None:
     """The containers that were started from a folder, whatever state they are in; None if there are none."""
@@ -22,7 +25,7 @@ def find_containers(folder: Path) -> ComposeProject | None:
     try:
         return find_project(folder, remains=True)
     except EnvironmentFailure:
-        if (folder / ".lab" / "compose").is_dir():
+        if (folder / STATE_FOLDER).is_dir():
             raise
         return None
 
@@ -33,13 +36,13 @@ def find_lab(folder: Path) -> RunningLab | None:
         from lab.compose.inside import attach_inside
 
         return attach_inside()
-    if not (folder / "docker-compose.yml").is_file():
+    if not (folder / "docker-compose.yml").is_file() and not (folder / STATE_FOLDER / "project").is_file():
         return None
     from lab.compose.host import attach
 
     try:
         return attach(folder)
     except EnvironmentFailure:
-        if (folder / ".lab" / "compose").is_dir():  # there was one: Docker has stopped half-way
+        if (folder / STATE_FOLDER).is_dir():  # there was one: Docker has stopped half-way
             raise
         return None

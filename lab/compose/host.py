@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.cli.project import RunningLab, read_state
-from lab.compose.layout import PART_PORT, RELAY_PORT, STATE_DIR, topology_of
+from lab.compose.attach import STATE_FOLDER
+from lab.compose.layout import STATE_DIR, topology_of
 from lab.compose.sdk import docker_client, docker_sdk
 from lab.core import codec
 from lab.core.topology import Published, Topology
@@ -30,7 +31,6 @@ REFILL_LIMIT_S = 90.0
 POLL_S = 0.25
 TESTS_PREFIX = "lab-tests-"
 """Projects of this name are a test suite's own (`lab.testing.RegionContainers`)."""
-UNPUBLISHED = (PART_PORT, RELAY_PORT)
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,13 @@ class ComposeProject:
         return found
 
     def containers(self) -> dict[str, Any]:
-        """Every service's container, running or not; those of `docker compose run` are left out."""
+        """Every service's container, running or not.
+
+        Those of `docker compose run` are left out, and what ends by itself once it has ended well.
+        """
         labels = [f"{PROJECT}={self.name}", "com.docker.compose.oneoff=False"]
         listed = self.client.containers.list(all=True, filters={"label": labels})
-        return {container.labels[SERVICE]: container for container in listed}
+        return {container.labels[SERVICE]: container for container in listed if not _has_ended_well(container)}
 
     def network(self, name: str) -> Any:
         """One of the project's networks."""
@@ -63,6 +66,18 @@ class ComposeProject:
 
 class ComposeLab(RunningLab):
     """A lab in containers, as the command line and tests reach it. It has Docker kill an engine that loses its data."""
+
+    @property
+    def folder(self) -> Path:
+        """As `RunningLab.folder`."""
+        return Path(self.instance.state_dir).parents[1]
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """The containers' first processes; none where Docker has a machine of its own (macOS, Windows)."""
+        running = [c for c in self.project.containers().values() if c.status == "running"]
+        pids = [(container.attrs["State"]["Pid"], container.id) for container in running]
+        return tuple(pid for pid, container_id in pids if _is_process_of(pid, container_id))
 
     @property
     def project(self) -> ComposeProject:
@@ -119,6 +134,19 @@ class ComposeLab(RunningLab):
         raise LabUnreachable(f"the regions are not back after {REFILL_LIMIT_S:g} s: {waiting}")
 
 
+def _has_ended_well(container: Any) -> bool:
+    restarts = container.attrs["HostConfig"]["RestartPolicy"]["Name"] not in ("", "no")
+    state = container.attrs["State"]
+    return bool(not restarts and state["Status"] == "exited" and state["ExitCode"] == 0)
+
+
+def _is_process_of(pid: int, container_id: str) -> bool:
+    try:
+        return container_id in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
 def find_project(folder: Path, *, remains: bool = False) -> ComposeProject | None:
     """The Compose project whose file is in a folder, if it has a control, or with `remains` any container.
 
@@ -133,11 +161,17 @@ def find_project(folder: Path, *, remains: bool = False) -> ComposeProject | Non
 
 
 def attach(folder: Path) -> ComposeLab | None:
-    """The lab whose containers were started from a folder; None if there is none. Raises EnvironmentFailure."""
-    if not (folder / "docker-compose.yml").is_file():
-        return None
-    project = find_project(folder)
+    """The lab whose containers were started from a folder; None if there is none. Raises EnvironmentFailure.
+
+    The folder of `Lab.folder` of a test suite's regions has their project's name in place of a docker-compose.yml.
+    """
+    project = find_project(folder) if (folder / "docker-compose.yml").is_file() else _named_project(folder)
     return None if project is None else attach_project(project, folder)
+
+
+def _named_project(folder: Path) -> ComposeProject | None:
+    project = ComposeProject(read_state(folder / STATE_FOLDER, "project").decode(), docker_client())
+    return project if "control" in project.containers() else None
 
 
 def attach_project(project: ComposeProject, folder: Path) -> ComposeLab:
@@ -150,7 +184,7 @@ def attach_project(project: ComposeProject, folder: Path) -> ComposeLab:
             "`docker compose logs control` may say why"
         )
     topology = _topology(containers)
-    state = folder / ".lab" / "compose"
+    state = folder / STATE_FOLDER
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("token", "plan.json"):
         (state / name).write_bytes(_read(control, f"{STATE_DIR}/{name}"))
@@ -176,10 +210,12 @@ def _topology(containers: dict[str, Any]) -> Topology:
     addresses |= {"control": topology.global_address, "resolver": topology.dns_address}
     for service, address in addresses.items():
         container = containers.get(service)
+        relayed = topology.relayed_ports(service)
         for port, bindings in (container.attrs["HostConfig"]["PortBindings"] or {}).items() if container else ():
             number = int(port.partition("/")[0])
             for binding in bindings:
-                published.append(Published(address, number, binding["HostIp"] or "127.0.0.1", int(binding["HostPort"])))
+                where = relayed.get(number, (address, number))
+                published.append(Published(*where, binding["HostIp"] or "127.0.0.1", int(binding["HostPort"])))
     return replace(topology, state_dir="", run_dir="", published=tuple(dict.fromkeys(published)))
 
 

@@ -12,6 +12,9 @@ from lab.core.geography import Geography
 from lab.core.topology import Topology
 from lab.errors import UserError
 
+CLIENT_TIMEOUT_MS = 5000
+CLIENT_TIMEOUT_FLOOR_MS, CONTAINERS_TIMEOUT_FLOOR_MS = 3500, 6000
+"""In containers more is between a client and a handler, and LocalStack starts anew with seconds of work."""
 PREFERRED_PLACES = ("dublin", "newyork", "tokyo")
 
 
@@ -26,6 +29,12 @@ class Load:
 def load_for(topology: Topology) -> Load:
     """The load that two processors bear: LocalStack takes about 80 ms of one for each call of a function."""
     return Load(1.0, 1.0) if topology.engine == "localstack" else Load()
+
+
+def client_timeout_ms(topology: Topology) -> int:
+    """How long a client of a drill waits for an answer, in real milliseconds."""
+    floor_ms = CONTAINERS_TIMEOUT_FLOOR_MS if topology.parts else CLIENT_TIMEOUT_FLOOR_MS
+    return max(floor_ms, round(CLIENT_TIMEOUT_MS / topology.speed))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import count
 from pathlib import Path
 
 from lab.core.history import MachineSample
@@ -13,20 +14,25 @@ from lab.supervisor.memory import process_tree
 from lab.testing.lab import Lab
 
 SAMPLE_S = 0.5
+SAMPLES_OF_PROCESSES = 10
 
 
 async def watch_machine(lab: Lab, recorder: Recorder) -> None:
-    """Record samples until cancelled; none where the kernel does not tell, or the lab is not processes of this machine.
+    """Record samples until cancelled; none where the kernel does not tell, or the lab runs on another machine.
 
     The drill's own process counts as well: its clients must keep up too.
     """
-    supervisor = lab.running.instance.pid
-    if not supervisor:
+    roots = await asyncio.to_thread(lambda: lab.running.processes)
+    if not roots:
         return
-    before, begun_ms = await asyncio.to_thread(_threads, supervisor), now_ms()
-    while before:
+    before, begun_ms = await asyncio.to_thread(_threads, roots), now_ms()
+    for sample in count(1):
+        if not before:
+            return
         await asyncio.sleep(SAMPLE_S)
-        after, ended_ms = await asyncio.to_thread(_threads, supervisor), now_ms()
+        if sample % SAMPLES_OF_PROCESSES == 0:  # a container that was started again is other processes
+            roots = await asyncio.to_thread(lambda: lab.running.processes)
+        after, ended_ms = await asyncio.to_thread(_threads, roots), now_ms()
         ran, waited = 0, 0
         for thread, (thread_ran, thread_waited) in after.items():
             ran_before, waited_before = before.get(thread, (0, 0))
@@ -36,10 +42,10 @@ async def watch_machine(lab: Lab, recorder: Recorder) -> None:
         before, begun_ms = after, ended_ms
 
 
-def _threads(supervisor: int) -> dict[str, tuple[int, int]]:
+def _threads(roots: tuple[int, ...]) -> dict[str, tuple[int, int]]:
     """Nanoseconds that each thread ran and waited, since it began."""
     found = {}
-    for pid in (os.getpid(), *(pid for pid, _ in process_tree(supervisor))):
+    for pid in (os.getpid(), *(pid for pid, _ in process_tree(*roots))):
         for entry in Path(f"/proc/{pid}/task").glob("*/schedstat"):
             try:
                 ran, waited = entry.read_text().split()[:2]

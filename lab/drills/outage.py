@@ -21,7 +21,14 @@ from lab.core.drill_outage import (
 )
 from lab.core.drill_report import Report, outage_report
 from lab.core.history import Operation
-from lab.core.scenario import OutageScenario, choose_places, known_places, load_for, two_regions
+from lab.core.scenario import (
+    OutageScenario,
+    choose_places,
+    client_timeout_ms,
+    known_places,
+    load_for,
+    two_regions,
+)
 from lab.data import geography
 from lab.drills.load import PlaceLoad, RecentKeys
 from lab.drills.machine import watch_machine
@@ -40,8 +47,6 @@ TABLE = "feedback"
 ROUTE = "/feedback"
 ALIAS_TTL_S = 60
 """The TTL of an alias to a regional API."""
-CLIENT_TIMEOUT_MS = 5000
-CLIENT_TIMEOUT_FLOOR_MS = 3500
 CHECK_ANSWER_LIMIT_MS = 2000
 """A health check waits so long for an answer once it is connected."""
 STEADY_MS_MIN = 1000
@@ -99,14 +104,9 @@ def _bound(lab: Lab, routing: Routing, *, hang: bool) -> FailoverBound:
         failure_threshold=routing.check.failure_threshold,
         check_timeout_ms=check_timeout_ms,
         ttl_s=ALIAS_TTL_S,
-        client_timeout_ms=client_timeout_ms(lab.speed),
+        client_timeout_ms=client_timeout_ms(lab.topology),
         speed=lab.speed,
     )
-
-
-def client_timeout_ms(speed: float) -> int:
-    """How long a client of the drill waits for an answer, in real milliseconds."""
-    return max(CLIENT_TIMEOUT_FLOOR_MS, round(CLIENT_TIMEOUT_MS / speed))
 
 
 class _LiveOutage:
@@ -219,7 +219,7 @@ class _LiveOutage:
                 self._scenario.load,
                 recent,
                 self._record,
-                timeout_s=client_timeout_ms(self._lab.speed) / 1000,
+                timeout_s=client_timeout_ms(self._lab.topology) / 1000,
                 rng=random.Random(f"{self._lab.topology.seed}/load/{connection.place}"),
             )
             self._load.append(asyncio.create_task(load.run(self._stop)))

@@ -31,8 +31,8 @@ def descendants(root: int) -> tuple[ProcessMemory, ...]:
     return tuple(ProcessMemory(pid, parent, pss_kb(pid)) for pid, parent in process_tree(root))
 
 
-def process_tree(root: int) -> list[tuple[int, int]]:
-    """A process and all that came from it as (pid, parent), parents first; the root's parent is 0."""
+def process_tree(*roots: int) -> list[tuple[int, int]]:
+    """Processes and all that came from them as (pid, parent), parents first; the roots' parent is 0."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -41,7 +41,7 @@ def process_tree(root: int) -> list[tuple[int, int]]:
             continue
         if fields[0] != "Z":
             children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
-    found = [(root, 0)]
+    found = [(root, 0) for root in roots]
     for pid, _ in found:
         found.extend((child, pid) for child in sorted(children.get(pid, [])))
     return found

@@ -49,6 +49,11 @@ class Lab:
         return self._running.topology
 
     @property
+    def folder(self) -> Path:
+        """The project's folder: what `lab -C` takes."""
+        return self._running.folder
+
+    @property
     def speed(self) -> float:
         return self.topology.speed
 

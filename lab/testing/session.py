@@ -32,8 +32,7 @@ START_LIMIT_S = 90.0
 STOP_LIMIT_S = 30.0
 ADDRESS_IN_USE = 3
 PROBED_PORT = 4566
-CONTAINER_SPEED = 2.0
-"""LocalStack takes tens of milliseconds of a processor for each health check: faster, and it does nothing else."""
+LOCALSTACK_SPEED_MAX, MINISTACK_CONTAINER_SPEED = 3.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Session:
 
 
 def start(
-    mode: Literal["own", "attach"],
+    mode: Literal["own", "attach", "containers"],
     *,
     speed: float | None = None,
     default_speed: float = 30.0,
@@ -73,11 +72,20 @@ def start(
     """
     if mode == "attach":
         return _attached(speed, engine)
-    if engine != "ministack":
-        return _contained(engine, CONTAINER_SPEED if speed is None else speed)
     if speed is not None and not 0.1 <= speed <= 1000:
         raise UserError(f"--lab-speed {speed:g} is out of range: 1 is AWS's pace, 30 is thirty times as fast")
+    if mode == "containers" or engine != "ministack":
+        return _contained(engine, container_speed(engine, os.cpu_count() or 1) if speed is None else speed)
     return _own(default_speed if speed is None else speed, regions, settings)
+
+
+def container_speed(engine: str, processors: int) -> float:
+    """How fast a lab in containers can be on a machine.
+
+    LocalStack takes about 80 ms of a processor for each health check and each call of a function: at speed 2, two
+    regions with a drill's load want more than one processor.
+    """
+    return min(float(processors), LOCALSTACK_SPEED_MAX) if engine == "localstack" else MINISTACK_CONTAINER_SPEED
 
 
 def _attached(speed: float | None, engine: str) -> Session:

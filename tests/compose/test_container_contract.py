@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -166,6 +167,34 @@ def test_an_api_reaches_its_function_from_a_place(regions: RegionContainers) -> 
     answer = regions.lab.place("dublin").get("http://api.lab.test/health")
     assert (answer.status, answer.region) == (200, EAST)
     assert regions.lab.place("tokyo").get("http://api.lab.test/health").region == WEST
+
+
+def test_an_edited_handler_is_deployed_in_place(regions: RegionContainers, tmp_path: Path) -> None:
+    handlers = Path(__file__).parents[2] / "handlers"
+    edited = tmp_path / "handlers"
+    shutil.copytree(handlers, edited)
+    source = edited / "feedback" / "app.py"
+    source.write_text(source.read_text().replace("This item is coming from", "This item was edited in"))
+    try:
+        deploy(regions, edited)
+        for place, region in (("dublin", EAST), ("tokyo", WEST)):
+            answer = regions.lab.eventually(lambda p=place, r=region: posted(regions, p, r), within_s=60)
+            assert answer.json()["value"] == f"This item was edited in {region}"
+    finally:
+        deploy(regions, handlers)
+
+
+def deploy(regions: RegionContainers, handlers: Path) -> None:
+    """As a user does it, from the folder of the lab."""
+    command = [sys.executable, "-m", "lab.cli", "-C", str(regions.lab.folder), "deploy", "--handlers", str(handlers)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def posted(regions: RegionContainers, place: str, region: str) -> Any:
+    answer = regions.lab.place(place).post("http://api.lab.test/feedback")
+    assert (answer.status, answer.region) == (201, region), answer
+    return answer
 
 
 def test_a_region_outside_the_lab_is_refused(regions: RegionContainers) -> None:

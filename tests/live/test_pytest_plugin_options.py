@@ -39,11 +39,12 @@ def test_attaching_where_no_lab_runs_says_how_to_start_one(pytester: pytest.Pyte
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+@pytest.mark.parametrize("option", ["--engine=localstack", "--lab=containers"])
 def test_an_engine_in_containers_without_docker_says_what_is_missing(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")  # the discard port: nobody answers
-    result = run(pytester, "--engine", "localstack")
+    result = run(pytester, option)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*no lab for the tests: Docker does not answer*"])
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -64,7 +65,9 @@ def test_an_unknown_mode_is_refused_with_the_known_ones(pytester: pytest.Pyteste
 
 def test_the_options_are_explained_in_the_help(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--help")
-    result.stdout.fnmatch_lines(["multi-region lab:", "*--lab={own,attach}*", "*--lab-speed=N*", "*--engine=*"])
+    result.stdout.fnmatch_lines(
+        ["multi-region lab:", "*--lab={own,attach,containers}*", "*--lab-speed=N*", "*--engine=*"]
+    )
 
 
 def test_the_scenarios_are_collected() -> None:
