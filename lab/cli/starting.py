@@ -20,8 +20,8 @@ from typing import Any
 from lab.cli.preparing import Prepared
 from lab.core.topology import Topology
 from lab.errors import EnvironmentFailure, LabError
-from lab.supervisor.instance import LOCK_VARIABLE, clear_remains, lock_state, remove_run_dir
-from lab.supervisor.parent import OWNER_VARIABLE, PARENT_VARIABLE
+from lab.supervisor.instance import clear_remains, lock_state, remove_run_dir
+from lab.supervisor.parent import LOCK_VARIABLE, OWNER_VARIABLE, PARENT_VARIABLE
 
 STOP_LIMIT_S = 10.0
 

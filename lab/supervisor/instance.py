@@ -25,7 +25,6 @@ UNFINISHED = "*/.installing-*"
 RUN_DIR_PREFIX = "lab-"
 REMOVING_LIMIT_S = 5.0
 CLAIM = "state"
-LOCK_VARIABLE = "LAB_LOCK_DESCRIPTOR"
 
 
 @dataclass(frozen=True)
@@ -72,15 +71,6 @@ def lock_state(state_dir: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-def inherited_lock() -> int | None:
-    """The lock that whoever started this process took for it and passed on, so that nobody could come between."""
-    descriptor = os.environ.pop(LOCK_VARIABLE, None)
-    if descriptor is None:
-        return None
-    os.set_inheritable(int(descriptor), False)
-    return int(descriptor)
 
 
 def is_of(lock: int, state_dir: Path) -> bool:
@@ -132,6 +122,13 @@ def clear_remains(state_dir: Path) -> Instance | None:
     for scratch in (state_dir / "cache").glob(UNFINISHED):
         shutil.rmtree(scratch, ignore_errors=True)  # pip may die at this moment; the next run clears what is left
     return dead
+
+
+def leave_nothing(lock: int, state_dir: Path, run_dir: Path) -> None:
+    """Remove what a run left, at its end, by whoever holds its lock; a folder that is another's by now is let alone."""
+    remove_run_dir(run_dir)
+    if is_of(lock, state_dir):
+        clear_remains(state_dir)
 
 
 def remove_run_dir(run_dir: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 PARENT_VARIABLE = "LAB_PARENT_PID"
 OWNER_VARIABLE = "LAB_OWNER_PID"
 """A detached lab that belongs to a process, a test session or a drill, ends when that does, however it ends."""
+LOCK_VARIABLE = "LAB_LOCK_DESCRIPTOR"
+"""The descriptor of the state folder's lock (`lab.supervisor.instance.lock_state`), which the parent passes on."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -28,3 +30,12 @@ def open_owner() -> int | None:
     """A descriptor that is readable once the owner has ended, or None without one. Raises ProcessLookupError."""
     owner = os.environ.pop(OWNER_VARIABLE, None)
     return None if owner is None or sys.platform != "linux" else os.pidfd_open(int(owner))
+
+
+def inherited_lock() -> int | None:
+    """The lock that whoever started this process took for it and passed on, so that nobody could come between."""
+    descriptor = os.environ.pop(LOCK_VARIABLE, None)
+    if descriptor is None:
+        return None
+    os.set_inheritable(int(descriptor), False)
+    return int(descriptor)

@@ -24,11 +24,9 @@ from lab.live.http_server import HttpServer, Request, Response, json_response
 from lab.live.topology_file import read_topology
 from lab.supervisor.instance import (
     Instance,
-    clear_remains,
-    inherited_lock,
     is_of,
+    leave_nothing,
     lock_state,
-    remove_run_dir,
     write_instance,
 )
 from lab.supervisor.memory import descendants
@@ -42,12 +40,18 @@ ENGINE_START_LIMIT_S = 30.0
 
 
 def run(
-    topology_path: Path, commands: tuple[PartCommand, ...], processes: Mapping[str, subprocess.Popen[bytes]]
+    topology_path: Path,
+    commands: tuple[PartCommand, ...],
+    processes: Mapping[str, subprocess.Popen[bytes]],
+    lock: int | None = None,
 ) -> int:
-    """Supervise until SIGTERM, SIGINT or SIGHUP, or until a part does not start; the exit status."""
+    """Supervise until SIGTERM, SIGINT or SIGHUP, or until a part does not start; the exit status.
+
+    `lock` is the descriptor that holds the state folder; without one it is taken here.
+    """
     topology = read_topology(topology_path)
     state_dir = Path(topology.state_dir)
-    lock = inherited_lock() or lock_state(state_dir)
+    lock = lock_state(state_dir) if lock is None else lock
     if lock is None:
         announce({"event": "failed", "message": f"another lab has just been started in {state_dir}", "status": 1})
         for process in processes.values():
@@ -57,9 +61,7 @@ def run(
     try:
         return asyncio.run(Supervisor(topology, commands, lambda: is_of(lock, state_dir)).run(processes))
     finally:
-        remove_run_dir(Path(topology.run_dir))
-        if is_of(lock, state_dir):
-            clear_remains(state_dir)
+        leave_nothing(lock, state_dir, Path(topology.run_dir))
 
 
 def announce(event: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from lab.cli.starting import Starting
 from lab.config.settings import Settings, make_plan
 from lab.errors import EnvironmentFailure, UserError
 from lab.supervisor.instance import is_locked
+from lab.supervisor.parent import LOCK_VARIABLE
 
 
 @pytest.fixture
@@ -29,6 +32,19 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     shutil.rmtree(folder)
+
+
+ENDED_AT_ONCE = """
+import os, signal, sys
+class Signal:
+    def find_spec(self, name, path=None, target=None):
+        if name == "lab.supervisor.run":  # the engines have been started, and nothing else
+            os.kill(os.getpid(), int(sys.argv[2]))
+sys.meta_path.insert(0, Signal())
+from lab.supervisor.__main__ import main
+sys.argv[1] += "/topology.json"
+raise SystemExit(main())
+"""
 
 
 def settings_of(folder: Path) -> Settings:
@@ -54,6 +70,25 @@ def test_the_supervisor_has_the_lock_from_its_first_moment_to_its_last(tmp_path:
     finally:
         lab.stop()
     assert not is_locked(settings.state_dir)
+    assert {path.name for path in settings.state_dir.iterdir()} == {"lock", "logs"}
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_supervisor_that_is_ended_at_once_leaves_nothing(
+    tmp_path: Path, temporary: Path, number: signal.Signals
+) -> None:
+    """As when `lab up` is killed while it starts: nobody else is left to clear away."""
+    settings = settings_of(tmp_path)
+    prepared = prepare(settings, make_plan(settings))
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDED_AT_ONCE, prepared.topology.state_dir, str(int(number))],
+        env={LOCK_VARIABLE: str(prepared.lock)},
+        pass_fds=(prepared.lock,),
+        cwd=Path(__file__).parents[2],
+    )
+    os.close(prepared.lock)
+    assert process.wait(60) == 0
     assert {path.name for path in settings.state_dir.iterdir()} == {"lock", "logs"}
     assert not list(temporary.iterdir())
 
