@@ -17,6 +17,7 @@ from lab.errors import LabError, LabUnreachable, UserError
 from lab.supervisor.instance import Instance, require_instance, running_instance
 
 CALL_LIMIT_S = 10.0
+ERROR_TEXT_MAX = 300
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,9 @@ class RunningLab:
         value = _json(data)
         if response.status >= 400:
             text = value.get("error") if isinstance(value, dict) else None
+            said = data.decode(errors="replace").strip()[:ERROR_TEXT_MAX]
             kind = UserError if response.status < 500 else LabError
-            raise kind(str(text or f"{method} {path} answered {response.status}"))
+            raise kind(str(text or f"{method} {path} answered {response.status}: {said or 'nothing'}"))
         return value
 
     def mend_containers(self) -> list[str]:

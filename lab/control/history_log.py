@@ -41,6 +41,7 @@ class HistoryLog:
             with path.open("ab") as file:
                 file.write(b"\n")
         self._file = path.open("ab", buffering=0)
+        self._log = log
 
     def append(self, event: Event) -> int:
         """Record an event; its number."""
@@ -48,7 +49,10 @@ class HistoryLog:
         self._next += 1
         entry = {"n": number, **codec.encode(event)}
         self._events.append(entry)
-        self._file.write(orjson.dumps(entry) + b"\n")
+        try:
+            self._file.write(orjson.dumps(entry) + b"\n")
+        except OSError as error:  # what happened goes on happening; readers have the event all the same
+            self._log(f"{self._file.name}: an event is not kept: {error.strerror}")
         return number
 
     def after(self, number: int) -> list[dict[str, Any]]:

@@ -62,8 +62,12 @@ def _name_of(cls: type) -> str:
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file's content in one step; a crash leaves the old or the new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:  # a full disk has no room for half of it either
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager
@@ -122,10 +126,16 @@ class DocumentStore:
         change = orjson.loads(data)
         value, parsed = self._changed(name, change)
         path = self._changes_path(name)
-        start = b"" if path.exists() else b"%d\n" % self._bases[name]
-        with path.open("ab") as file:
-            file.write(start + data + b"\n")
-            long = file.tell() > CHANGES_BYTES_MAX
+        size = path.stat().st_size if path.exists() else 0
+        start = b"" if size else b"%d\n" % self._bases[name]
+        try:
+            with path.open("ab") as file:
+                file.write(start + data + b"\n")
+                long = file.tell() > CHANGES_BYTES_MAX
+        except OSError:  # the next change must not follow half of this one
+            if path.exists():
+                os.truncate(path, size)
+            raise
         self._values[name], self._parsed[name] = value, parsed
         if long:
             self._write_whole(name, orjson.dumps(parsed))

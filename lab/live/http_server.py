@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -31,6 +32,7 @@ IDLE_TIMEOUT_S = 120.0
 """How long a connection may stay open between requests."""
 SWEEP_INTERVAL_S = 10.0
 LINGER_S = 3.0
+MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
 REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 Headers = list[tuple[str, str]]
@@ -308,6 +310,11 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
+def _reason(error: Exception) -> str:
+    """What of a failure is the machine's and can be mended by whoever asks: a full disk, above all."""
+    return f": {error.strerror}" if isinstance(error, OSError) and error.errno in MACHINE_ERRORS else ""
+
+
 def _plain_refusal(status: int, message: str) -> Response:
     return Response(status, [("Content-Type", "text/plain")], f"{message}\n".encode(), close=True)
 
@@ -346,7 +353,7 @@ class HttpServer:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{request.method} {request.target} failed", "exception": error}
             )
-            return Response(500, [("Content-Type", "text/plain")], b"internal error\n")
+            return Response(500, [("Content-Type", "text/plain")], f"internal error{_reason(error)}\n".encode())
 
     async def listen_tcp(self, address: str, port: int) -> int:
         """Accept connections at an address; the port (0 asks for any). Raises AddressInUse, EnvironmentFailure."""

@@ -37,7 +37,10 @@ class Journal:
         return self._next - 1
 
     def append(self, time_ms: int, table: str, keys: Iterable[dict[str, Any]], sequence: str | None = None) -> int:
-        """Record one acknowledged call's writes to a table. `sequence` is the engine's last sequence number for it."""
+        """Record one acknowledged call's writes to a table. `sequence` is the engine's last sequence number for it.
+
+        Raises OSError, with nothing recorded, where the disk is full.
+        """
         number = self._next
         entry: dict[str, Any] = {"n": number, "time_ms": time_ms, "table": table, "keys": list(keys)}
         if sequence is not None:
@@ -45,12 +48,22 @@ class Journal:
         line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         if self._size + len(line) > self._max_bytes:
             self._drop_through(number - 1 - (number - 1 - self._trimmed) // 2)
+        self._write(line)
         if number % INDEX_EVERY == 0 or not self._index:
             self._index.append((number, self._size))
-        os.write(self._fd, line)
         self._size += len(line)
         self._next = number + 1
         return number
+
+    def _write(self, line: bytes) -> None:
+        """Append a line whole or not at all: a full disk takes a part of it, and others would follow that."""
+        try:
+            written = os.write(self._fd, line)
+            if written < len(line):
+                os.write(self._fd, line[written:])  # says why
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
 
     def read(self, after: int, *, limit: int = READ_LIMIT) -> list[dict[str, Any]]:
         """Entries with numbers above `after`, oldest first, at most `limit`."""

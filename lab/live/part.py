@@ -26,6 +26,7 @@ from lab.live.documents import DocumentStore
 from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_server import Handler, HttpServer, Request, Response, json_response
 from lab.live.part_address import part_address, part_token, with_token
+from lab.live.part_log import guard_log
 from lab.live.topology_file import read_topology
 
 PR_SET_PDEATHSIG = 1
@@ -69,6 +70,7 @@ def run_part(
 
     `argv` is the path of topology.json (default: the command line's). `hello` False is for control itself.
     """
+    guard_log()
     arguments = sys.argv[1:] if argv is None else argv
     try:
         if len(arguments) != 1:

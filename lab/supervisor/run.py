@@ -21,6 +21,7 @@ import orjson
 from lab.core.topology import Topology
 from lab.live.http_client import CallFailed, HttpClient, UnixAddress
 from lab.live.http_server import HttpServer, Request, Response, json_response
+from lab.live.part_log import guard_log
 from lab.live.topology_file import read_topology
 from lab.supervisor.instance import (
     Instance,
@@ -49,6 +50,7 @@ def run(
 
     `lock` is the descriptor that holds the state folder; without one it is taken here.
     """
+    guard_log()
     topology = read_topology(topology_path)
     state_dir = Path(topology.state_dir)
     lock = lock_state(state_dir) if lock is None else lock

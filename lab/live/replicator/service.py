@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import sqlite3
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
@@ -248,7 +249,10 @@ class Replicator:
 
     def _commit(self) -> None:
         self._commit_due = False
-        self._core.commit()
+        try:
+            self._core.commit()
+        except sqlite3.Error as error:
+            self._fail(error)
 
     def _kick(self) -> None:
         for shipper in self._shippers.values():
@@ -275,9 +279,13 @@ class Replicator:
     def _on_task_end(self, task: asyncio.Task[None]) -> None:
         """A task of the replicator never ends by itself: the process does, and is started again."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._context.log(f"replicator: {error!r}")
-            asyncio.get_running_loop().call_exception_handler({"message": "a task failed", "exception": error})
-            self._context.stop()
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the process: what is in memory may be ahead of the file, and another begins with what is in the file."""
+        self._context.stop()
+        self._context.log(f"replicator: {error!r}")
+        asyncio.get_running_loop().call_exception_handler({"message": "a task failed", "exception": error})
 
     def _lag_ms(self, source: str, target: str) -> int:
         """How long a write is on its way, in real milliseconds."""
