@@ -44,6 +44,9 @@ SYNCHRONIZED = (
 """Settings of UpdateTable that AWS keeps in step; the others concern the region that is asked."""
 
 
+TABLE_CLASSES = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
+
+
 class GlobalTables:
     """The control plane of tables. `tables` is what stands; who calls `handle` keeps and publishes it afterwards.
 
@@ -64,8 +67,12 @@ class GlobalTables:
         self._engines = Engines(call)
         self._regions, self._now_ms, self._speed = tuple(regions), now_ms, speed
         self._groups = Groups(tables or Tables())
-        self._legacy = LegacyGlobalTables(self._groups, self._engines, self._regions, now_ms, enabled=legacy)
         self._changing = asyncio.Lock()
+        self._begun_ms: dict[tuple[str, str], int] = {}
+        """When the tables were made that were made since the start, by region and name."""
+        self._legacy = LegacyGlobalTables(
+            self._groups, self._engines, self._regions, now_ms, self._begun_ms, enabled=legacy
+        )
         self._unfinished: set[tuple[str, str]] = set()
         """Region and name of replicas' tables that were begun, and whose engine did not say how that went."""
 
@@ -116,7 +123,10 @@ class GlobalTables:
         for unsupported in ("GlobalTableSourceArn", "GlobalTableSettingsReplicationMode"):
             if unsupported in request:
                 raise invalid(f"{unsupported}: global tables of several accounts are not supported by the lab")
-        return await self._engines.call(region, "CreateTable", request)
+        begun_ms = self._now_ms()
+        answer = await self._engines.call(region, "CreateTable", request)
+        self._begun_ms[region, _name(request)] = begun_ms
+        return answer
 
     async def _delete(self, region: str, request: Body) -> Body:
         name = _name(request)
@@ -170,6 +180,7 @@ class GlobalTables:
             if shared:
                 for other in self._in_step(name, region):
                     await self._engines.call(other, "UpdateTable", {"TableName": name, **shared})
+                self._forget_overrides(name, region, shared)
             if updates is None:
                 return {"TableDescription": described_table(answer["TableDescription"], region, self.tables)}
         before = await self._engines.describe(region, name)
@@ -189,6 +200,18 @@ class GlobalTables:
             return []
         return [replica.region for replica in group.replicas if replica.region != region]
 
+    def _forget_overrides(self, name: str, region: str, shared: Body) -> None:
+        """A change of a setting on any replica takes the place of what replicas have for themselves, as on AWS."""
+        group = global_table_of(self.tables, name, region)
+        if group is None or group.version != "2019.11.21":
+            return
+        replicas = group.replicas
+        if "TableClass" in shared:
+            replicas = tuple(replace(r, table_class_override=None, table_class_ms=0) for r in replicas)
+        if "ProvisionedThroughput" in shared or "BillingMode" in shared:
+            replicas = tuple(replace(r, read_capacity_override=None) for r in replicas)
+        self._groups.record(replace(group, replicas=replicas))
+
     # Replicas
 
     def _replica_updates(self, updates: Any) -> list[tuple[str, str, Body]]:
@@ -207,12 +230,15 @@ class GlobalTables:
                 raise invalid(f"Region {target} is not a region of this lab; it has {', '.join(self._regions)}")
             if any(target == other for _, other, _ in found):
                 raise invalid(f"ReplicaUpdates: expected each region once, got {target} again")
+            if action != "Delete":
+                _check_overrides(wanted)
             found.append((action, target, wanted))
         return found
 
     async def _update_replica(self, region: str, name: str, action: str, target: str, wanted: Body) -> None:
         if action == "Create":
             await self._create_replica(region, name, target)
+            await self._override(target, name, wanted)
             return
         group = global_table_of(self.tables, name, region)
         if group is None or all(replica.region != target for replica in group.replicas):
@@ -244,6 +270,7 @@ class GlobalTables:
             await self._engines.call(region, "UpdateTable", {"TableName": name, "StreamSpecification": stream})
         elif stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
             raise invalid("Table must have a stream of new and old images to have replicas")
+        begun_ms = self._now_ms()
         if not exists:
             await self._create_table(target, name, creation_of(table, stream))
         ttl = (await self._engines.call(region, "DescribeTimeToLive", {"TableName": name}))["TimeToLiveDescription"]
@@ -254,8 +281,10 @@ class GlobalTables:
             )
         now_ms = self._now_ms()
         if group is None:
-            group = GlobalTable(name, key_of(table), (Replica(region, "ACTIVE", now_ms),))
-        replica = Replica(target, "CREATING", now_ms, seeded_from=region, progress_percent=0)
+            made_ms = self._begun_ms.get((region, name)) or round(1000 * table.get("CreationDateTime", 0))
+            first = Replica(region, "ACTIVE", now_ms, table_created_ms=made_ms)
+            group = GlobalTable(name, key_of(table), (first,))
+        replica = Replica(target, "CREATING", now_ms, region, 0, table_created_ms=begun_ms)
         self._groups.record(replace(group, replicas=(*group.replicas, replica)))
         self._unfinished.discard((target, name))
 
@@ -273,20 +302,24 @@ class GlobalTables:
             raise
 
     async def _override(self, target: str, name: str, wanted: Body) -> None:
-        """Settings that a replica may have for itself."""
+        """Settings that a replica has for itself: done at its engine, and recorded."""
         settings: Body = {}
+        changes: dict[str, Any] = {}
         if "TableClassOverride" in wanted:
-            settings["TableClass"] = wanted["TableClassOverride"]
-        override = wanted.get("ProvisionedThroughputOverride") or {}
-        if not isinstance(override, dict):
-            raise invalid(f"ProvisionedThroughputOverride: expected ReadCapacityUnits, got {override!r}")
-        read = override.get("ReadCapacityUnits")
+            settings["TableClass"] = changes["table_class_override"] = wanted["TableClassOverride"]
+            changes["table_class_ms"] = self._now_ms()
+        read = (wanted.get("ProvisionedThroughputOverride") or {}).get("ReadCapacityUnits")
         if read is not None:
             table = await self._engines.describe(target, name)
             write = (table or {}).get("ProvisionedThroughput", {}).get("WriteCapacityUnits", 1)
             settings["ProvisionedThroughput"] = {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
+            changes["read_capacity_override"] = read
         if settings:
             await self._engines.call(target, "UpdateTable", {"TableName": name, **settings})
+            group = global_table_of(self.tables, name, target)
+            assert group is not None
+            replicas = tuple(replace(r, **changes) if r.region == target else r for r in group.replicas)
+            self._groups.record(replace(group, replicas=replicas))
 
     def _refuse_legacy(self, group: GlobalTable) -> None:
         if group.version != "2019.11.21":
@@ -304,6 +337,23 @@ def _name(request: Body) -> str:
             "Member must not be null"
         )
     return name.partition("/")[2].partition("/")[0] if name.startswith("arn:") else name
+
+
+def _check_overrides(wanted: Body) -> None:
+    """Whether the settings that a replica is to have for itself make sense. Raises DynamoDBError."""
+    for name in wanted:
+        if name not in ("RegionName", "TableClassOverride", "ProvisionedThroughputOverride"):
+            raise invalid(f"ReplicaUpdates: {name} is not supported by the lab")
+    table_class = wanted.get("TableClassOverride", TABLE_CLASSES[0])
+    if table_class not in TABLE_CLASSES:
+        raise invalid(
+            f"1 validation error detected: Value '{table_class}' at 'tableClassOverride' failed to satisfy constraint: "
+            f"Member must satisfy enum value set: [{', '.join(TABLE_CLASSES)}]"
+        )
+    override = wanted.get("ProvisionedThroughputOverride", {"ReadCapacityUnits": 1})
+    read = override.get("ReadCapacityUnits") if isinstance(override, dict) else None
+    if type(read) is not int or read < 1:
+        raise invalid(f"ProvisionedThroughputOverride: expected ReadCapacityUnits of at least 1, got {override!r}")
 
 
 def _refuse_unsupported(request: Body) -> None:

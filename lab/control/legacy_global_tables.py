@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables_Ho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -25,10 +25,17 @@ class LegacyGlobalTables:
     """The operations named after global tables."""
 
     def __init__(
-        self, groups: Groups, engines: Engines, regions: tuple[str, ...], now_ms: Callable[[], int], *, enabled: bool
+        self,
+        groups: Groups,
+        engines: Engines,
+        regions: tuple[str, ...],
+        now_ms: Callable[[], int],
+        begun_ms: Mapping[tuple[str, str], int],
+        *,
+        enabled: bool,
     ) -> None:
         self._groups, self._engines, self._regions, self._now_ms = groups, engines, regions, now_ms
-        self._enabled = enabled
+        self._begun_ms, self._enabled = begun_ms, enabled
 
     async def handle(self, region: str, operation: str, request: Body) -> Body:
         """Answer one call. Raises DynamoDBError, EngineRefused."""
@@ -97,10 +104,8 @@ class LegacyGlobalTables:
             raise invalid(f"ReplicationGroup: each region once, got {', '.join(regions)}")
         tables = [await self._empty_table(region, name) for region in regions]
         self._alike(name, tables)
-        now_ms = self._now_ms()
-        group = GlobalTable(
-            name, key_of(tables[0]), tuple(Replica(region, "ACTIVE", now_ms) for region in regions), VERSION
-        )
+        replicas = tuple(self._replica(region, name, table) for region, table in zip(regions, tables, strict=True))
+        group = GlobalTable(name, key_of(tables[0]), replicas, VERSION)
         self._groups.record(group)
         return {"GlobalTableDescription": described_global_table(group)}
 
@@ -113,13 +118,17 @@ class LegacyGlobalTables:
                     raise DynamoDBError("ReplicaAlreadyExistsException", f"Replica already exists in region: {region}")
                 tables = [await self._empty_table(r, group.name) for r in (*(x.region for x in group.replicas), region)]
                 self._alike(group.name, tables)
-                group = replace(group, replicas=(*group.replicas, Replica(region, "ACTIVE", self._now_ms())))
+                group = replace(group, replicas=(*group.replicas, self._replica(region, group.name, tables[-1])))
             else:
                 if not there:
                     raise DynamoDBError("ReplicaNotFoundException", f"Replica not found in region: {region}")
                 group = replace(group, replicas=tuple(r for r in group.replicas if r.region != region))
         self._groups.record(group)
         return {"GlobalTableDescription": described_global_table(group)}
+
+    def _replica(self, region: str, name: str, table: Body) -> Replica:
+        made_ms = self._begun_ms.get((region, name)) or round(1000 * table.get("CreationDateTime", 0))
+        return Replica(region, "ACTIVE", self._now_ms(), table_created_ms=made_ms)
 
     async def _empty_table(self, region: str, name: str) -> Body:
         if region not in self._regions:

@@ -1,7 +1,7 @@
 """A global table as DescribeTable and DescribeGlobalTable show it.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ReplicaDescription.html. `Replicas` names the other
-regions' replicas. Overrides, keys and inaccessibility are not imitated.
+regions' replicas. Overrides of indexes and of on-demand throughput, keys and inaccessibility are not imitated.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from lab.core.topology import ACCOUNT_ID
 def described_table(table: dict[str, Any], region: str, tables: Tables) -> dict[str, Any]:
     """A region's `Table` (or `TableDescription`) with what AWS adds if it is a replica of a global table."""
     group = global_table_of(tables, table.get("TableName", ""), region)
-    if group is None or group.version != "2019.11.21":
+    if group is None:
         return table
+    if group.version != "2019.11.21":
+        return {**table, "GlobalTableVersion": group.version}
     changing = any(replica.status in ("CREATING", "UPDATING", "DELETING") for replica in group.replicas)
     return {
         **table,
@@ -49,4 +51,9 @@ def _replica(replica: Replica) -> dict[str, Any]:
     description: dict[str, Any] = {"RegionName": replica.region, "ReplicaStatus": replica.status}
     if replica.status == "CREATING":
         description["ReplicaStatusPercentProgress"] = str(replica.progress_percent or 0)
+    if replica.read_capacity_override is not None:
+        description["ProvisionedThroughputOverride"] = {"ReadCapacityUnits": replica.read_capacity_override}
+    if replica.table_class_override is not None:
+        summary = {"TableClass": replica.table_class_override, "LastUpdateDateTime": replica.table_class_ms / 1000}
+        description["ReplicaTableClassSummary"] = summary
     return description

@@ -51,6 +51,7 @@ class Replication:
         self._shipping = Shipping(self._ledger, self._links, lag_ms)
         self._filling = Filling(self._ledger, self._links, self._shipping)
         self._epochs: dict[str, int] = {}
+        self._tables_created: dict[tuple[str, str], int] = {}
         self._unaccounted: set[str] = set()
 
     # What changes around it
@@ -85,10 +86,16 @@ class Replication:
             if replica is None or replica.created_ms != state.created_ms:
                 self._store.set_replica(name, region, None)
                 self._store.set_checkpoint(name, region, None)
-        for name in sorted({name for name, _ in known} - {name for name, _ in wanted}):
+        self._tables_created = {entry: replica.table_created_ms for entry, replica in wanted.items()}
+        going_on = {
+            entry[0]
+            for entry, state in known.items()
+            if entry in wanted and wanted[entry].created_ms == state.created_ms
+        }
+        for name in sorted({name for name, _ in known} - going_on):  # there may be a new one of that name
             self._store.drop_table(name)
-            self._ledger.groups.pop(name, None)
-            self._ledger.drop_cached(name)
+            self._ledger.drop_table(name)
+            self._shipping.drop_table(name)
         for (name, region), replica in wanted.items():
             state_now = known.get((name, region))
             if state_now is None or state_now.created_ms != replica.created_ms:
@@ -134,7 +141,8 @@ class Replication:
 
     def _account(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
         for write in acknowledged:
-            if write.table in self._ledger.groups and not self._will_be_read(write):
+            of_predecessor = write.time_ms < self._tables_created.get((write.table, write.region), 0)
+            if write.table in self._ledger.groups and not of_predecessor and not self._will_be_read(write):
                 skew_ms = self._skew_ms(write.region, write.time_ms)
                 version = Version(write.time_ms + skew_ms, write.region, write.counter)
                 survivor = self._ledger.load(write.table, write.key)

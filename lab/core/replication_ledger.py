@@ -151,6 +151,13 @@ class Ledger:
                 self.pair(table, source, target).backlog += 1
                 on_route(source, target)
 
+    def drop_table(self, table: str) -> None:
+        """Forget a table that is gone, and what was to be shipped of it."""
+        self.groups.pop(table, None)
+        self.drop_cached(table)
+        for entry in [entry for entry in self.pairs if entry[0] == table]:
+            del self.pairs[entry]
+
     def drop_cached(self, table: str) -> None:
         """Forget what is cached of a table."""
         for entry in [entry for entry in self._cache if entry[0] == table]:

@@ -89,6 +89,18 @@ class Shipping:
                     queue.clear()
         self._ledger.recount(table, lambda source, target: self.queue(table, source, target).leave_in_store())
 
+    def drop_table(self, table: str) -> None:
+        """Nothing of a table is to be shipped any more, nor under way."""
+        for routes in self._queues.values():
+            for route in [route for route in routes if route[0] == table]:
+                del routes[route]
+        self._in_flight = {entry: kept for entry, kept in self._in_flight.items() if entry[0] != table}
+        self._held_back = {entry: kept for entry, kept in self._held_back.items() if entry[0] != table}
+        self._one_by_one = {entry: kept for entry, kept in self._one_by_one.items() if entry[0] != table}
+        self._rejected = {entry: kept for entry, kept in self._rejected.items() if entry[0] != table}
+        self._fetches = {entry: kept for entry, kept in self._fetches.items() if entry[0] != table}
+        self._fenced = {entry for entry in self._fenced if entry[0] != table}
+
     def forget_in_flight(self, target: str) -> None:
         """What is under way to a target will not be answered for."""
         for entry in [entry for entry in self._in_flight if entry[1] == target]:

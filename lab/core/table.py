@@ -18,13 +18,22 @@ class KeyAttribute:
 
 @dataclass(frozen=True)
 class Replica:
-    """One replica. `seeded_from` is the region whose data it was filled with, `created_ms` when."""
+    """One replica. `seeded_from` is the region whose data it was filled with, `created_ms` when.
+
+    `table_created_ms` is when its table was made: what was written before went to another table of that name, which is
+    gone. `table_class_override` and `read_capacity_override` are settings that it has for itself, the first since
+    `table_class_ms`.
+    """
 
     region: str
     status: ReplicaStatus
     created_ms: int
     seeded_from: str | None = None
     progress_percent: int | None = None
+    table_created_ms: int = 0
+    table_class_override: str | None = None
+    table_class_ms: int = 0
+    read_capacity_override: int | None = None
 
 
 @dataclass(frozen=True)

@@ -150,12 +150,13 @@ class ReplicatorLab:
         self.set_replicas(table, first, *others)
         await self.publish()
 
-    def set_replicas(self, table: str, first: str, *others: str) -> None:
+    def set_replicas(self, table: str, first: str, *others: str, table_created_ms: int = 0) -> None:
         """The group as control would record it; `publish` tells the replicator."""
         old = {(t.name, r.region): r for t in self.tables.global_tables for r in t.replicas}
         now = time.time_ns() // 1_000_000
         replicas = tuple(
-            old.get((table, region)) or Replica(region, "ACTIVE", now, None if region == first else first)
+            old.get((table, region))
+            or Replica(region, "ACTIVE", now, None if region == first else first, table_created_ms=table_created_ms)
             for region in (first, *others)
         )
         rest = tuple(t for t in self.tables.global_tables if t.name != table)

@@ -130,6 +130,46 @@ def test_settings_that_aws_keeps_in_step_follow_to_all_replicas() -> None:
     run(test)
 
 
+def test_settings_that_a_replica_has_for_itself_are_described_until_all_get_another() -> None:
+    async def test(api: Api) -> None:
+        await api.ok(EAST, "CreateTable", **TABLE)
+        await api.add(EAST, WEST)
+        api.now_ms += 5_000
+        change = {"RegionName": WEST, "TableClassOverride": "STANDARD_INFREQUENT_ACCESS"}
+        await api.ok(EAST, "UpdateTable", TableName="things", ReplicaUpdates=[{"Update": change}])
+        (replica,) = (await api.described(EAST))["Replicas"]
+        assert replica == {
+            "RegionName": WEST,
+            "ReplicaStatus": "ACTIVE",
+            "ReplicaTableClassSummary": {
+                "TableClass": "STANDARD_INFREQUENT_ACCESS",
+                "LastUpdateDateTime": api.now_ms / 1000,
+            },
+        }
+        west = await api.described(WEST)
+        assert west["TableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+        assert west["Replicas"] == [{"RegionName": EAST, "ReplicaStatus": "ACTIVE"}]
+
+        await api.ok(WEST, "UpdateTable", TableName="things", TableClass="STANDARD")
+        assert (await api.described(EAST))["Replicas"] == [{"RegionName": WEST, "ReplicaStatus": "ACTIVE"}]
+        for wrong in ({"TableClassOverride": "COLD"}, {"KMSMasterKeyId": "alias/own"}):
+            updates = [{"Update": {"RegionName": WEST, **wrong}}]
+            assert (
+                await api.refused(EAST, "UpdateTable", TableName="things", ReplicaUpdates=updates)
+                == "ValidationException"
+            )
+
+        override = {"TableClassOverride": "STANDARD_INFREQUENT_ACCESS"}
+        await api.ok(
+            EAST, "UpdateTable", TableName="things", ReplicaUpdates=[{"Create": {"RegionName": EU, **override}}]
+        )
+        described = {replica["RegionName"]: replica for replica in (await api.described(EAST))["Replicas"]}
+        assert described[EU]["ReplicaStatus"] == "CREATING"
+        assert described[EU]["ReplicaTableClassSummary"]["TableClass"] == "STANDARD_INFREQUENT_ACCESS"
+
+    run(test)
+
+
 def test_refusals_have_awss_names() -> None:
     async def test(api: Api) -> None:
         create_west = [{"Create": {"RegionName": WEST}}]
@@ -224,7 +264,7 @@ def test_version_2017_makes_empty_tables_that_are_alike_replicas_when_it_is_on()
         assert (await api.described(EU))["TableStatus"] == "ACTIVE"  # an independent table now
         settings = await api.ok(EAST, "DescribeGlobalTableSettings", GlobalTableName="things")
         assert [entry["RegionName"] for entry in settings["ReplicaSettings"]] == [EAST, WEST]
-        assert "GlobalTableVersion" not in await api.described(EAST)
+        assert (await api.described(EAST))["GlobalTableVersion"] == "2017.11.29"
 
     run(test, legacy=True)
 

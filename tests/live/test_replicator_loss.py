@@ -1,10 +1,13 @@
 """Crashes: of the replicator, which loses nothing, and of engines, which come back empty."""
 
 import asyncio
+import signal
 
 from replicator_lab import ReplicatorLab, eventually
 
-from lab.core.faults import Fault
+from lab.core.faults import Fault, FaultSet
+from lab.core.table import Tables
+from lab.live.clock import now_ms
 
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 TABLE = "things"
@@ -122,6 +125,43 @@ def test_what_was_lost_is_unknown_while_a_journal_cannot_be_read_and_counted_whe
             await eventually(lambda: known_again(lab))
             (lost,) = (await lab.get("/lost"))["lost"]
             assert (lost["key"]["id"]["S"], lost["region"], lost["reason"]) == ("not captured", WEST, "not_captured")
+
+    asyncio.run(test())
+
+
+def test_a_table_that_is_made_again_under_the_same_name_has_nothing_of_its_predecessor() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.create_global(TABLE)
+            await lab.put(EAST, TABLE, "both", "old")
+            await lab.agree(TABLE)
+            await lab.fault(Fault("cut", "cut", 0, region=EAST, target=WEST))
+            for n in range(30):
+                await lab.put(EAST, TABLE, f"waiting {n}", "old")
+            await eventually(lambda: captured(lab, EAST, 31))
+            replicator = lab.processes["replicator"]
+            replicator.send_signal(signal.SIGSTOP)  # so that it never sees the time without the table
+            for region in lab.regions:
+                await lab.dynamodb(region, "DeleteTable", {"TableName": TABLE})
+            lab.tables = Tables()
+            lab.faults = FaultSet()
+            await asyncio.sleep(0.01)
+            made_ms = now_ms()
+            for region in lab.regions:
+                await lab.create(region, TABLE)
+            lab.set_replicas(TABLE, EAST, WEST, table_created_ms=made_ms)
+            replicator.send_signal(signal.SIGCONT)
+            await lab.publish()
+            await lab.put(EAST, TABLE, "both", "new")
+            assert sorted(await lab.agree(TABLE)) == ["both"]
+            assert all(pair["backlog"] == 0 for pair in (await lab.get("/status"))["pairs"])
+            for region in (WEST, EAST):
+                await lab.restart(f"engine-{region}")
+                await eventually(lambda region=region: lab.value(region, TABLE, "both"))
+                await lab.agree(TABLE)
+            await lab.restart("replicator")
+            assert sorted(await lab.agree(TABLE)) == ["both"]
+            assert (await lab.get("/lost"))["lost"] == []
 
     asyncio.run(test())
 

@@ -12,7 +12,8 @@ import orjson
 
 from lab.core.aws_error import AwsError
 from lab.core.dynamodb_write import STATEMENT_WRITES, WRITES, tables_named, writes
-from lab.core.table import GlobalTable, Tables
+from lab.core.global_table_description import described_table
+from lab.core.table import Tables
 from lab.engines import capabilities
 from lab.live.clock import now_ms
 from lab.live.documents import DocumentStore
@@ -110,28 +111,9 @@ class DynamoDb:
 
     def _with_replicas(self, response: Response) -> Response:
         answer = orjson.loads(response.body)
-        table = self._global.get(answer.get("Table", {}).get("TableName"))
-        if table is not None:
-            answer["Table"] |= describe_replicas(table, self._region)
-            response.body = orjson.dumps(answer)
+        answer["Table"] = described_table(answer["Table"], self._region, self._store.get(Tables))
+        response.body = orjson.dumps(answer)
         return response
-
-
-def describe_replicas(table: GlobalTable, region: str) -> dict[str, Any]:
-    """What DescribeTable says of a global table: the other replicas with their states.
-
-    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html
-    """
-    if table.version == "2017.11.29":
-        return {"GlobalTableVersion": table.version}
-    replicas = []
-    for replica in table.replicas:
-        described: dict[str, Any] = {"RegionName": replica.region, "ReplicaStatus": replica.status}
-        if replica.progress_percent is not None and replica.status == "CREATING":
-            described["ReplicaStatusPercentProgress"] = str(replica.progress_percent)
-        if replica.region != region:
-            replicas.append(described)
-    return {"GlobalTableVersion": table.version, "Replicas": replicas}
 
 
 def _without_marks(response: Response) -> Response:

@@ -20,7 +20,7 @@ from lab.core.replication_store import Checkpoint, ReplicaState
 SCHEMA_VERSION = 3
 EXPECT_AT_ONCE = 250
 LATE_AT_MOST = 2_000
-PLACES_AT_MOST = 20_000
+PLACES_AT_MOST = 8_000
 CACHE_KIB = 8 * 1024
 SCHEMA = """
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
