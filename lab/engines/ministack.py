@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _die_with_parent()
         if len(arguments) != 2:
             raise UserError("engine: expected two arguments, the path of topology.json and a region's code")
-        region, run_dir, state_dir = _read(Path(arguments[0]), arguments[1])
+        region, run_dir, state_dir, speed = _read(Path(arguments[0]), arguments[1])
     except LabError as error:
         print(f"engine: {error}", file=sys.stderr, flush=True)
         return error.exit_status
@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.clear()
     os.environ.update(settings)
     os.umask(0o077)
-    return asyncio.run(_serve(f"{run_dir}/engine-{region}.sock"))
+    return asyncio.run(_serve(f"{run_dir}/engine-{region}.sock", speed))
 
 
-def _read(path: Path, region: str) -> tuple[str, str, str]:
+def _read(path: Path, region: str) -> tuple[str, str, str, float]:
     try:
         topology = json.loads(path.read_bytes())
-        run_dir, state_dir = topology["run_dir"], topology["state_dir"]
+        run_dir, state_dir, speed = topology["run_dir"], topology["state_dir"], float(topology["speed"])
         regions = [entry["code"] for entry in topology["regions"]]
     except OSError as error:
         raise UserError(f"{path}: cannot read the topology: {error.strerror}") from error
@@ -78,7 +78,7 @@ def _read(path: Path, region: str) -> tuple[str, str, str]:
         raise UserError(f"{path}: not a topology: {error!r}") from error
     if region not in regions:
         raise UserError(f"the lab has no region {region!r}; it has {', '.join(regions)}")
-    return region, run_dir, state_dir
+    return region, run_dir, state_dir, speed
 
 
 def _die_with_parent() -> None:
@@ -90,7 +90,7 @@ def _die_with_parent() -> None:
         raise UserError("the process that started this one is gone")
 
 
-async def _serve(socket_path: str) -> int:
+async def _serve(socket_path: str, speed: float) -> int:
     from lab.engines.asgi_server import serve_unix
     from lab.engines.ministack_app import EngineApp
 
@@ -100,7 +100,7 @@ async def _serve(socket_path: str) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop_soon, stopping)
-    await serve_unix(EngineApp(asyncio.get_running_loop()), socket_path, stopping, _announce)
+    await serve_unix(EngineApp(asyncio.get_running_loop(), speed), socket_path, stopping, _announce)
     return 0
 
 

@@ -57,12 +57,18 @@ class _Call:
 _call: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("lab_call", default=None)
 
 
+STREAM_RETENTION_S = 24 * 60 * 60
+STREAM_RETENTION_S_MIN = 10 * 60
+"""At any speed: a replicator that is started again must find what was written meanwhile."""
+
+
 class EngineApp:
     """The ASGI application of an engine. MiniStack's lifespan is left out: it runs the host's init scripts and removes
     containers."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, speed: float = 1.0) -> None:
         _install()
+        dynamodb._STREAM_RETENTION_SECONDS = max(STREAM_RETENTION_S / speed, STREAM_RETENTION_S_MIN)
         self.boot = f"{time.time_ns() // 1_000_000}-{os.getpid()}"
         self._schedulers_started = False
         ministack._MAIN_LOOP = loop

@@ -335,15 +335,15 @@ def test_ministacks_admin_paths_are_closed_and_expired_items_are_left_to_the_lab
 
 
 AGED = """
-import asyncio, json, time
+import asyncio, json, sys, time
 from lab.engines.ministack_app import EngineApp, _trimmed
 from ministack.services import dynamodb
 
 async def main():
-    app = EngineApp(asyncio.get_running_loop())
+    app = EngineApp(asyncio.get_running_loop(), float(sys.argv[1]))
     records = dynamodb._stream_records["t"] = []
-    for hours in (26, 25, 1):
-        change = {"SequenceNumber": str(hours), "ApproximateCreationDateTime": time.time() - hours * 3600}
+    for minutes in map(int, sys.argv[2:]):
+        change = {"SequenceNumber": str(minutes), "ApproximateCreationDateTime": time.time() - minutes * 60}
         records.append({"dynamodb": change})
     print(json.dumps([dynamodb.stream_start_position("t"), len(records), _trimmed["t"]]))
 
@@ -351,7 +351,18 @@ asyncio.run(main())
 """
 
 
-def test_ministacks_records_that_are_older_than_a_day_are_told_to_be_gone() -> None:
+@pytest.mark.parametrize(
+    ("speed", "minutes", "kept"),
+    [
+        ("1", ("1560", "1500", "1400"), [2, 1, "1500"]),
+        ("30", ("60", "50", "46"), [2, 1, "50"]),
+        ("1000", ("12", "8"), [1, 1, "12"]),
+    ],
+)
+def test_ministacks_records_that_are_older_than_a_day_of_the_labs_time_are_told_to_be_gone(
+    speed: str, minutes: tuple[str, ...], kept: list[Any]
+) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), "MINISTACK_ACCOUNT_ID": "000000000000"}
-    process = subprocess.run([sys.executable, "-c", AGED], env=environment, capture_output=True, text=True, timeout=60)
-    assert orjson.loads(process.stdout.splitlines()[-1]) == [2, 1, "25"], process.stderr
+    command = [sys.executable, "-c", AGED, speed, *minutes]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert orjson.loads(process.stdout.splitlines()[-1]) == kept, process.stderr
