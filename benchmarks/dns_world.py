@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
+import os
 import signal
 import sys
 import tempfile
@@ -73,6 +74,7 @@ async def _serve_target(address: str) -> None:
 
 
 def _target(address: str) -> None:
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # not held to the server's core
     asyncio.run(_serve_target(address))
 
 
