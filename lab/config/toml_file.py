@@ -24,7 +24,9 @@ from lab.errors import ConfigError
 def read_settings(path: Path) -> Settings:
     """The settings of a file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ConfigError("expected a file; this is a pipe or a device", file=str(path))
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
         value = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 text ({error.reason} at byte {error.start})", file=str(path)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -346,3 +347,20 @@ def test_a_health_check_may_call_whatever_has_a_route(tmp_path: Path, route: str
         settings(tmp_path, f'[health_check]\npath = "/a/b"\n[[functions]]\nname = "a"\nroutes = ["{route}"]')
     )
     assert plan.health_check is not None and plan.health_check.path == "/a/b"
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_bytes(b"\xef\xbb\xbfspeed = 2\r\nseed = 7\r\n")
+    found = load_settings(tmp_path)
+    assert (found.speed, found.seed) == (2, 7)
+
+
+def test_a_pipe_in_the_place_of_the_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lab.toml")
+    with pytest.raises(ConfigError, match="this is a pipe or a device"):
+        load_settings(tmp_path)
+
+
+def test_a_domain_that_leaves_no_room_for_names_in_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a domain name"):
+        settings(tmp_path, f'domain = "{"a." * 120}test"')
