@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import socket
 import ssl
 import sys
@@ -23,13 +24,22 @@ from lab.cli.dig import describe_record, print_reasons
 from lab.cli.output import reader_gone
 from lab.cli.place_connection import connect, describe_choice, tls_context
 from lab.cli.project import Project, RunningLab
+from lab.core.route53.name import NameSyntaxError, to_wire
 from lab.core.topology import Place
 from lab.errors import LabUnreachable, UserError
 from lab.live.stub_resolver import StubResolver
 
 EXPLAIN_LIMIT_S = 2.0
+SECONDS_MAX = 86_400.0
 
 Step = Literal["resolved", "explained", "connected", "answered", "failed"]
+
+
+def _number(context: click.Context, option: click.Parameter, value: float) -> float:
+    """FloatRange takes `nan`, which is in no range and out of none."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number of seconds", context, option)
+    return value
 
 
 @click.command(short_help="call a URL from a place")
@@ -42,11 +52,18 @@ Step = Literal["resolved", "explained", "connected", "answered", "failed"]
     "-n", "--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="requests, with one resolver"
 )
 @click.option(
-    "--interval", type=click.FloatRange(min=0), default=1.0, show_default=True, metavar="S", help="seconds between them"
+    "--interval",
+    type=click.FloatRange(0, SECONDS_MAX),
+    callback=_number,
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="seconds between them",
 )
 @click.option(
     "--max-time",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(0, SECONDS_MAX, min_open=True),
+    callback=_number,
     default=35.0,
     show_default=True,
     metavar="S",
@@ -117,6 +134,10 @@ def _parse(url: str) -> SplitResult:
         raise UserError(f"{url}: expected an http:// or https:// URL such as http://api.lab.test/health")
     if not url.isascii() or any(character.isspace() for character in url):
         raise UserError(f"{url}: a URL has neither spaces nor letters beyond ASCII: write them as %20, %C3%A9")
+    try:
+        to_wire(parts.hostname)
+    except NameSyntaxError as error:
+        raise UserError(f"{url}: {error}") from error
     return parts
 
 

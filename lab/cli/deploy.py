@@ -13,8 +13,11 @@ import click
 
 from lab.cli.preparing import read_handlers_option, write_plan
 from lab.cli.project import Project, RunningLab
+from lab.cli.sockets import ask_part
 from lab.cli.starting import StartFailed, end_deployment, events, start_deployment
 from lab.config.settings import FILE_NAME, Settings, handlers_folder, load_settings, make_plan, override
+from lab.core import codec
+from lab.core.faults import FaultSet
 from lab.errors import UserError
 
 
@@ -27,6 +30,7 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
     began = time.monotonic()
     lab = project.running()
     settings = load_settings(project.folder)
+    _check_regions(lab)
     if lab.topology.parts:
         settings = override(settings, handlers=handlers)
         make_plan(settings)  # refuses here what the container would refuse
@@ -61,6 +65,21 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
         end_deployment(process)
     _print_result(result, began, as_json)
     return 0
+
+
+def _check_regions(lab: RunningLab) -> None:
+    """Whether a deployment can go to all regions. Raises UserError, LabUnreachable.
+
+    In one that hangs it would wait for minutes for each of its calls.
+    """
+    if not lab.topology.parts:
+        ask_part(lab.topology, "edge", "/health")
+    faults = codec.decode(FaultSet, lab.call("GET", "/api/faults"))
+    for region in lab.topology.region_codes:
+        condition = faults.region_condition(region)
+        if condition != "up":
+            state = "hangs" if condition == "hang" else "is down"
+            raise UserError(f"{region} {state} by a fault, and deployments go to all regions: `lab heal` first")
 
 
 def _deploy_in_containers(lab: RunningLab, settings: Settings, began: float, as_json: bool) -> int:

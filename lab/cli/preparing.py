@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.cli.project import read_state
 from lab.config.settings import Settings, make_topology
 from lab.core import codec
 from lab.core.deployment import DeploymentPlan
@@ -138,8 +139,8 @@ def write_plan(state_dir: Path, plan: DeploymentPlan) -> Path:
 
 
 def read_handlers_option(state_dir: Path) -> Path | None:
-    """The folder of handlers that the running lab was started with, if one was named."""
-    text = (state_dir / "handlers").read_text()
+    """The folder of handlers that the running lab was started with, if one was named. Raises LabUnreachable."""
+    text = read_state(state_dir, "handlers").decode()
     return Path(text) if text else None
 
 

@@ -12,6 +12,7 @@ from lab.core.health_check import CHECKER_REGIONS
 from lab.errors import UserError
 
 DELAY_MS_MAX = 600_000
+SKEW_MS_MAX = 365 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,10 @@ def _check_effect(fault: Fault, scope: FaultScope) -> None:
         raise UserError("error_code: expected AWS's name of an error, such as InternalServerError")
     if not 0 < fault.probability <= 1:
         raise UserError(f"probability: expected a number above 0 and at most 1, got {fault.probability:g}")
-    if effect == "clock_skew" and fault.skew_ms == 0:
-        raise UserError("skew_ms: expected milliseconds, not 0, with the effect clock_skew")
+    if effect == "clock_skew" and not 0 < abs(fault.skew_ms) <= SKEW_MS_MAX:
+        raise UserError(
+            f"skew_ms: expected milliseconds with the effect clock_skew, not 0, at most {SKEW_MS_MAX} (a year)"
+        )
     if effect == "health_reported":
         if fault.health_check_id not in scope.health_checks:
             raise UserError(f"health_check_id: there is no health check {fault.health_check_id!r}")

@@ -140,6 +140,11 @@ def test_curl_tells_each_step_when_it_is_done_and_gives_up_in_time(lab: CliLab) 
         (["ftp://api.lab.test/"], "expected an http:// or https:// URL"),
         (["http://api.lab.test/a b"], "a URL has neither spaces nor letters beyond ASCII"),
         (["http://[::1/"], "Invalid IPv6 URL"),
+        (["http://a..b/"], "'a..b' has an empty label"),
+        ([f"http://{'x' * 64}.test/"], "has a label of more than 63 bytes"),
+        (["--max-time", "nan", "http://api.lab.test/"], "nan is not a number of seconds"),
+        (["--max-time", "inf", "http://api.lab.test/"], "is not in the range"),
+        (["--interval", "nan", "http://api.lab.test/"], "nan is not a number of seconds"),
         (["-X", "GE T", "http://api.lab.test/"], "'GE T' is not a method"),
         (["-H", "no colon", "http://api.lab.test/"], "'no colon' is not a header"),
         (["-H", "Name: \u00e9\u4e00", "http://api.lab.test/"], "is not a header"),
@@ -286,6 +291,16 @@ def test_a_handler_that_does_not_import_is_told_with_its_traceback_only(lab: Cli
     finally:
         source.write_text(text)
         lab.json("deploy")
+
+
+def test_a_deployment_does_not_wait_for_a_region_that_hangs(lab: CliLab) -> None:
+    lab.json("fault", "region", "us-east-1", "--hang")
+    try:
+        done = lab.run("deploy")
+        assert done.status == 2
+        assert "us-east-1 hangs by a fault, and deployments go to all regions" in done.err
+    finally:
+        lab.json("heal")
 
 
 def test_a_region_that_is_down_is_left_by_all_places_and_returned_to(lab: CliLab) -> None:

@@ -63,6 +63,8 @@ def test_a_link_to_a_region_of_the_health_checkers_can_be_cut(lab: ControlLab) -
         ({"effect": "error", "region": "us-east-1"}, "error_code"),
         ({"effect": "error", "error_code": "X", "probability": 2.0}, "probability"),
         ({"effect": "clock_skew", "region": "us-east-1"}, "skew_ms"),
+        ({"effect": "clock_skew", "region": "us-east-1", "skew_ms": 2**63 - 1}, "skew_ms"),
+        ({"effect": "clock_skew", "region": "us-east-1", "skew_ms": -(2**50)}, "skew_ms"),
         ({"effect": "health_reported", "health_check_id": "absent", "healthy": True}, "no health check 'absent'"),
         ({"effect": "down", "region": "us-east-1", "fault_id": "mine"}, "given by the lab"),
     ],
