@@ -37,6 +37,8 @@ def test_a_write_is_completed_by_attributes_in_every_region_and_leaves_two_recor
             assert not set(ATTRIBUTES) & set(east[0]["dynamodb"]["NewImage"])
             assert set(ATTRIBUTES) <= set(east[1]["dynamodb"]["NewImage"])
             assert [record["eventName"] for record in west] == ["INSERT"]
+            pairs = (await lab.get("/status"))["pairs"]
+            assert [(pair["source"], pair["target"], pair["shipped"]) for pair in pairs] == [(EAST, WEST, 1)]
             await lab.dynamodb(
                 WEST,
                 "UpdateItem",

@@ -36,6 +36,8 @@ async def status(
     items = dict(zip(sources, await asyncio.gather(*(_items(engines[r], t) for t, r in sources)), strict=True))
     pairs: dict[tuple[str, str], dict[str, int]] = {}
     for (_, source, target), pair in core.pairs.items():
+        if source == target:  # attributes that version 2017.11.29 writes into what was written there
+            continue
         total = pairs.setdefault((source, target), {"backlog": 0, "shipped": 0})
         total["backlog"] += pair.backlog
         total["shipped"] += pair.shipped

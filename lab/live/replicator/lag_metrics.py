@@ -52,7 +52,12 @@ class LagMetrics:
     _minutes: dict[tuple[str, str, str], _Minute] = field(default_factory=dict)
 
     def add(self, table: str, source: str, target: str, ms: int) -> None:
-        """A write of `source` became readable in `target` after so many milliseconds."""
+        """A write of `source` became readable in `target` after so many milliseconds.
+
+        What version 2017.11.29 writes into a region's own items is no replication.
+        """
+        if source == target:
+            return
         recent = self._recent.get((source, target))
         if recent is None:
             recent = self._recent[source, target] = deque(maxlen=SAMPLES)
