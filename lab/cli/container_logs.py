@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from lab.cli.function_regions import chosen_regions, regions_by_function
 from lab.compose.sdk import docker_sdk
 from lab.config.settings import suggestion
 from lab.errors import UserError
@@ -55,14 +56,6 @@ def part_lines(project: ComposeProject, services: list[str], lines: int, *, foll
             left -= 1
         else:
             yield line
-
-
-def function_regions(lab: RunningLab) -> dict[str, tuple[str, ...]]:
-    """The regions of every function."""
-    found: dict[str, tuple[str, ...]] = {}
-    for entry in lab.call("GET", "/api/documents/functions")["functions"]:
-        found[entry["name"]] = (*found.get(entry["name"], ()), entry["region"])
-    return found
 
 
 def function_lines(
@@ -124,12 +117,8 @@ def chosen_lines(
     if name is None or name in services:
         chosen = services if name is None else [name]
         return part_lines(project, chosen, lines, follow=follow), len(chosen) > 1
-    functions = function_regions(lab) if lab is not None else {}
+    functions = regions_by_function(lab.call("GET", "/api/documents/functions")) if lab is not None else {}
     if lab is None or name not in functions:
         raise UserError(f"no part or function {name!r}: {suggestion(name, [*services, *functions])}")
-    regions = functions[name]
-    if region is not None:
-        if lab.region(region) not in regions:
-            raise UserError(f"{region} has no function {name}: it is in {', '.join(regions)}")
-        regions = (region,)
+    regions = chosen_regions(lab, name, functions[name], region)
     return function_lines(lab, name, regions, lines, follow=follow), len(regions) > 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lab.cli.function_regions import chosen_regions, regions_by_function
 from lab.cli.output import reader_gone
 from lab.cli.project import Project, RunningLab
 from lab.cli.sockets import ask_part
@@ -41,14 +42,10 @@ def logs(project: Project, part: str | None, lines: int, follow: bool, region: s
         _show_files(chosen, lines, follow=follow, as_json=as_json)
         return 0
     lab = project.running() if running_instance(project.state_dir) is not None else None
-    functions = _functions(lab) if lab is not None else {}
+    functions = regions_by_function(ask_part(lab.topology, "edge", "/documents/functions")) if lab is not None else {}
     if lab is None or part not in functions:
         raise UserError(f"no part or function {part!r}: {suggestion(part, [*files, *functions])}")
-    regions = functions[part]
-    if region is not None:
-        if lab.region(region) not in regions:
-            raise UserError(f"{region} has no function {part}: it is in {', '.join(regions)}")
-        regions = (region,)
+    regions = chosen_regions(lab, part, functions[part], region)
     _show_function(lab, part, regions, lines, follow=follow, as_json=as_json)
     return 0
 
@@ -74,14 +71,6 @@ def _show_containers(
         if reader_gone():
             break
     return True
-
-
-def _functions(lab: RunningLab) -> dict[str, tuple[str, ...]]:
-    """The regions of every function, of those too that somebody made through Lambda's API."""
-    found: dict[str, tuple[str, ...]] = {}
-    for entry in ask_part(lab.topology, "edge", "/documents/functions")["functions"]:
-        found[entry["name"]] = (*found.get(entry["name"], ()), entry["region"])
-    return found
 
 
 def _print(source: str, text: str, *, labelled: bool, as_json: bool) -> None:

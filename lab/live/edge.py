@@ -37,6 +37,7 @@ from lab.live.load_balancer.local import LocalLoadBalancers
 from lab.live.load_balancer.targets import Invoker
 from lab.live.part import PartContext, run_part
 from lab.live.probes import Probers
+from lab.live.resolver_calls import answer_resolver_call
 from lab.live.service_watch import ServiceWatch
 from lab.live.traffic import Traffic
 
@@ -155,15 +156,6 @@ class Edge:
         match request.path.strip("/").split("/"):
             case ["status"]:
                 return _json(200, self._status())
-            case ["status", "health-checks"]:
-                return _json(200, self._probers.status())
-            case ["status", "health-checks", health_check_id]:
-                status = self._probers.status()
-                if health_check_id not in status:
-                    return _json(404, {"error": f"no health check {health_check_id}"})
-                return _json(200, {health_check_id: status[health_check_id]})
-            case ["resolve"]:
-                return self._resolve(request)
             case ["journal", region]:
                 return self._journal(region, request, trim=False)
             case ["journal", region, "trim"] if request.method == "POST":
@@ -171,7 +163,8 @@ class Edge:
             case ["logs", region, function]:
                 return self._logs(region, function, request)
             case _:
-                return self._traffic.answer(request, _query(request))
+                found = answer_resolver_call(request, self._dns, self._probers)
+                return found or self._traffic.answer(request, _query(request))
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -185,12 +178,6 @@ class Edge:
                 for code, region in self._regions.items()
             }
         }
-
-    def _resolve(self, request: Request) -> Response:
-        try:
-            return _json(200, self._dns.explain(_query(request)))
-        except ValueError as error:
-            return _json(400, {"error": str(error)})
 
     def _journal(self, code: str, request: Request, *, trim: bool) -> Response:
         region = self._regions.get(code)

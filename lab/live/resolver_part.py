@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
@@ -18,6 +17,7 @@ from lab.live.http_server import Request, Response, json_response
 from lab.live.load_balancer.remote import RemoteLoadBalancers
 from lab.live.part import PartContext, run_part
 from lab.live.probes import Probers
+from lab.live.resolver_calls import answer_resolver_call
 from lab.live.service_watch import ServiceWatch
 from lab.live.traffic import Traffic
 
@@ -63,27 +63,11 @@ class ResolverPart:
         """Answer the edge's calls of docs/architecture.md that are the resolver's."""
         match request.path.strip("/").split("/"):
             case ["status"]:
-                return _json(200, {"health_checks": len(self._probers.status())})
-            case ["status", "health-checks"]:
-                return _json(200, self._probers.status())
-            case ["status", "health-checks", health_check_id]:
-                status = self._probers.status()
-                if health_check_id not in status:
-                    return _json(404, {"error": f"no health check {health_check_id}"})
-                return _json(200, {health_check_id: status[health_check_id]})
-            case ["resolve"]:
-                try:
-                    return _json(200, self._dns.explain(dict(parse_qsl(request.query))))
-                except ValueError as error:
-                    return _json(400, {"error": str(error)})
+                return json_response(200, orjson.dumps({"health_checks": len(self._probers.status())}))
             case ["status", "accelerators", *_]:
                 return self._traffic.answer(request, dict(parse_qsl(request.query)))
             case _:
-                return None
-
-
-def _json(status: int, value: Any) -> Response:
-    return json_response(status, orjson.dumps(value))
+                return answer_resolver_call(request, self._dns, self._probers)
 
 
 def main() -> int:

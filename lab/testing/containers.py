@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import lab as lab_package
+from lab.compose.bring_up import compose
 from lab.errors import EnvironmentFailure, UserError
 
 if TYPE_CHECKING:
@@ -160,21 +161,7 @@ class RegionContainers:
         return f"{tempfile.gettempdir()}/{self.project}"
 
     def _compose(self, arguments: Sequence[str], limit_s: float) -> subprocess.CompletedProcess[str]:
-        command = ["docker", "compose", "--project-directory", str(self._folder), "-p", self.project, *arguments]
-        try:
-            return subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=limit_s,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
-        except FileNotFoundError as error:
-            raise EnvironmentFailure("there is no `docker` command: install Docker with Compose") from error
-        except subprocess.TimeoutExpired as error:
-            raise EnvironmentFailure(f"`{' '.join(command)}` took more than {limit_s:g} s") from error
+        return compose(self._folder, ["-p", self.project, *arguments], limit_s, self._environment)
 
     def __enter__(self) -> RegionContainers:
         return self.start()

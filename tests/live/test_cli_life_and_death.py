@@ -185,18 +185,23 @@ def test_a_kill_while_pip_installs_ends_pip_too(lab: CliLab, victim: str) -> Non
     lab.assert_nothing_left()
 
 
+def up_ignoring(lab: CliLab, number: str) -> subprocess.Popen[str]:
+    """`lab up` as a shell starts it that has it ignore a signal, `INT` or `HUP`."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", f'trap "" {number}; exec "$@"', "sh", *lab.command("up", "--block", lab.block)],
+        cwd=lab.folder,
+        env={**os.environ, "TMPDIR": str(lab.temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def test_a_job_in_the_background_ends_at_sigint_and_at_down(lab: CliLab) -> None:
     """A shell has its background jobs ignore SIGINT; `nohup` has them ignore SIGHUP, and means it."""
     for end in ("sigint", "down"):
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *lab.command("up", "--block", lab.block)],
-            cwd=lab.folder,
-            env={**os.environ, "TMPDIR": str(lab.temporary)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        process = up_ignoring(lab, "INT")
         wait_for_table(process)
         if end == "sigint":
             process.send_signal(signal.SIGINT)
@@ -208,15 +213,7 @@ def test_a_job_in_the_background_ends_at_sigint_and_at_down(lab: CliLab) -> None
 
 
 def test_a_job_that_nohup_started_outlives_its_terminal(lab: CliLab) -> None:
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh", *lab.command("up", "--block", lab.block)],
-        cwd=lab.folder,
-        env={**os.environ, "TMPDIR": str(lab.temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = up_ignoring(lab, "HUP")
     wait_for_table(process)
     os.killpg(process.pid, signal.SIGHUP)
     assert lab.json("status")["ok"] is True
