@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 
 from lab.cli.project import Project
-from lab.cli.records import key_text, moment, pages, print_records
+from lab.cli.records import Record, key_text, moment, pages, print_records
 
 
 @click.command(short_help="acknowledged writes that died with a region")
@@ -21,7 +22,13 @@ def lost(project: Project, table: str | None, as_json: bool) -> int:
     unknown = lab.call("GET", "/api/lost")["unknown"]
     if as_json:
         print(json.dumps({"lost": rows, "unknown": unknown}, indent=2))
-        return 0
+    else:
+        print_lost(rows, unknown)
+    return 0
+
+
+def print_lost(rows: Sequence[Record], unknown: Sequence[Record]) -> None:
+    """The lost writes for a person, and of which regions it is not known what was lost."""
     print_records(
         rows,
         {
@@ -37,4 +44,3 @@ def lost(project: Project, table: str | None, as_json: bool) -> int:
     )
     for entry in unknown:
         print(f"What {entry['region']} lost is not known: {entry['reason']}.")
-    return 0

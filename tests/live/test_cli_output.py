@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.cli.lost import print_lost
 from lab.cli.project import RunningLab
 from lab.cli.status import read_status
 from lab.compose.host import ComposeLab
@@ -115,6 +116,17 @@ def test_a_lab_of_which_no_part_answers_is_not_said_to_be_up(
     print_status(found)
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "us-east-1" in line)
     assert row.count("unknown") == 2 and "up" not in row.replace("│", " ").split()
+
+
+def test_losses_that_cannot_be_told_are_said_to_be_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "the journal of us-west-2 cannot be read: its front answered with status 500"
+    print_lost([], [{"region": "us-west-2", "reason": reason, "since_ms": 1}])
+    assert capsys.readouterr().out.splitlines() == [
+        "No acknowledged write was lost, as far as is known.",
+        f"What us-west-2 lost is not known: {reason}.",
+    ]
+    print_lost([], [])
+    assert capsys.readouterr().out == "No acknowledged write was lost.\n"
 
 
 @pytest.mark.parametrize("module", ["lab.cli", "click", "lab.cli.up"])
