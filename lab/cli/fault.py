@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -159,7 +160,14 @@ def _begin(lab: RunningLab, wanted: list[dict[str, Any]], as_json: bool) -> int:
     begun = [lab.call("POST", "/api/faults", body, limit_s=FAULT_LIMIT_S) for body in wanted]
     if as_json:
         print(json.dumps({"faults": begun}, indent=2))
-        return 0
-    for found in begun:
+    for found in begun if not as_json else ():
         print(f"{found['fault_id']}: {describe_fault(found)}; `lab heal {found['fault_id']}` undoes it")
+    tell_not_taken(begun)
     return 0
+
+
+def tell_not_taken(answers: list[dict[str, Any]]) -> None:
+    """Name on stderr the parts that go on as if a change of faults had not been made."""
+    behind = {part: reason for answer in answers for part, reason in answer.get("not_taken", {}).items()}
+    for part, reason in behind.items():
+        print(f"lab: {part} has not taken this yet and goes on as before until it answers: {reason}", file=sys.stderr)

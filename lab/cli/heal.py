@@ -6,7 +6,7 @@ import json
 
 import click
 
-from lab.cli.fault import HEAL_LIMIT_S, describe_fault
+from lab.cli.fault import HEAL_LIMIT_S, describe_fault, tell_not_taken
 from lab.cli.project import Project
 from lab.config.settings import suggestion
 from lab.errors import UserError
@@ -24,7 +24,7 @@ def heal(project: Project, fault_id: str | None, as_json: bool) -> int:
     if fault_id is not None and fault_id not in [fault["fault_id"] for fault in faults]:
         known = [fault["fault_id"] for fault in faults]
         raise UserError(f"no fault {fault_id!r}: {suggestion(fault_id, known) if known else 'no fault is in force'}")
-    lab.call("DELETE", f"/api/faults/{fault_id}" if fault_id else "/api/faults", limit_s=HEAL_LIMIT_S)
+    answer = lab.call("DELETE", f"/api/faults/{fault_id}" if fault_id else "/api/faults", limit_s=HEAL_LIMIT_S)
     lifted = [fault for fault in faults if fault_id in (None, fault["fault_id"])]
     if as_json:
         print(json.dumps({"lifted": lifted, "containers": mended}, indent=2))
@@ -34,4 +34,5 @@ def heal(project: Project, fault_id: str | None, as_json: bool) -> int:
         print(f"put right: {done}")
     if not lifted and not mended and not as_json:
         print("No fault was in force.")
+    tell_not_taken([answer])
     return 0

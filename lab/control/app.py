@@ -151,6 +151,7 @@ class Control:
             fronts={code: self._clients[self._topology.front_part(code)] for code in self._topology.region_codes},
             replicator=self._clients["replicator"],
             status=self._lab_status,
+            behind=self._publisher.behind,
         )
         self._functions.sweep()
         address = self._topology.bind_address(self._topology.global_address)

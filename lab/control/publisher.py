@@ -241,6 +241,14 @@ class Publisher:
         """Whether a part has taken this version of a document, or a later one."""
         return self._parts[name].held.get(document, -1) >= version
 
+    def behind(self, document: str) -> dict[str, str]:
+        """The parts that have not got a document as it is now, with the reason."""
+        return {
+            name: part.problem or "it has not answered yet"
+            for name, part in self._parts.items()
+            if document in part.behind()
+        }
+
     def status(self) -> dict[str, Any]:
         """By part: the documents that it has not got yet, and why."""
         return {

@@ -47,7 +47,10 @@ def read_or_make_token(path: Path) -> str:
 
 
 class TokenApi:
-    """Answers the calls. `status` makes the answer of `GET /api/status`."""
+    """Answers the calls. `status` makes the answer of `GET /api/status`.
+
+    `behind` tells of a document which parts have not taken it yet, and why: a change of faults says so (`not_taken`).
+    """
 
     def __init__(
         self,
@@ -60,11 +63,13 @@ class TokenApi:
         fronts: Mapping[str, HttpClient],
         replicator: HttpClient,
         status: Callable[[], Awaitable[dict[str, Any]]],
+        behind: Callable[[str], dict[str, str]],
     ) -> None:
         self._token = token
         self._rule = host_rule(topology.names_of(topology.global_address))
         self._faults, self._history = faults, history
         self._resolver, self._fronts, self._replicator, self._status = resolver, fronts, replicator, status
+        self._behind = behind
 
     async def answer(self, request: Request) -> Response:
         """Answer one request; every refusal is JSON with `error`."""
@@ -90,12 +95,14 @@ class TokenApi:
             case "GET", ["api", "faults"]:
                 return _ok({"faults": codec.encode(self._faults.document().faults)})
             case "POST", ["api", "faults"]:
-                return _ok(codec.encode(await self._faults.begin(_json(request))))
+                return self._changed(codec.encode(await self._faults.begin(_json(request))))
             case "DELETE", ["api", "faults"]:
-                return _ok({"lifted": await self._faults.lift(None)})
+                return self._changed({"lifted": await self._faults.lift(None)})
             case "DELETE", ["api", "faults", fault_id]:
                 lifted = await self._faults.lift(fault_id)
-                return _ok({"lifted": lifted}) if lifted else _error(404, f"no fault {fault_id!r} is in force")
+                return (
+                    self._changed({"lifted": lifted}) if lifted else _error(404, f"no fault {fault_id!r} is in force")
+                )
             case "GET", ["api", "history"]:
                 return _ok({"events": self._history.after(_after(request))})
             case "GET", ["api", "resolve"]:
@@ -129,6 +136,11 @@ class TokenApi:
             raise UserError(f"timeout_ms: expected milliseconds, 0 to {CONVERGED_LIMIT_MS}")
         limit_s = timeout_ms / 1000 + PASSED_ON_LIMIT_S
         return await self._pass_on(self._replicator, "replicator", "/converged", "POST", request.body, limit_s)
+
+    def _changed(self, answer: dict[str, Any]) -> Response:
+        """Of faults, with the parts that go on as if nothing had changed."""
+        behind = self._behind("faults")
+        return _ok({**answer, "not_taken": behind} if behind else answer)
 
     async def _pass_on(
         self,

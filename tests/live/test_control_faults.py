@@ -23,6 +23,20 @@ def healed(lab: ControlLab) -> Iterator[None]:
     lab.api("DELETE", "/api/faults")
 
 
+def test_a_part_that_has_not_taken_a_fault_is_named(lab: ControlLab) -> None:
+    lab.edge.answers["PUT /documents/faults"] = (507, b"no room")
+    try:
+        _, fault = lab.api("POST", "/api/faults", {"effect": "hang", "region": "us-east-1"})
+        assert list(fault["not_taken"]) == ["edge"] and "507 b'no room'" in fault["not_taken"]["edge"]
+        assert list(lab.api("DELETE", "/api/faults")[1]["not_taken"]) == ["edge"]
+    finally:
+        del lab.edge.answers["PUT /documents/faults"]
+    assert eventually(
+        lambda: not lab.api("GET", "/api/status")[1]["parts"]["control"]["publishing"]["edge"]["behind"], ""
+    )
+    assert "not_taken" not in lab.api("POST", "/api/faults", {"effect": "hang", "region": "us-east-1"})[1]
+
+
 def test_a_fault_is_published_before_the_answer_and_named(lab: ControlLab) -> None:
     status, fault = lab.api("POST", "/api/faults", {"effect": "down", "region": "us-east-1", "label": "outage"})
     assert status == 200 and fault["fault_id"].startswith("fault-") and fault["since_ms"] > 0
