@@ -143,7 +143,11 @@ class Connection:
 
     def _open(self, route: Route, data: bytes) -> None:
         relay = self.relay
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError:  # no descriptor is left; all others that are ready have to be seen to
+            self.close(reset=True)
+            return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.route = route
         route.tally.flows += 1

@@ -45,14 +45,19 @@ class Relay:
         self._again: list[tuple[Connection, Side]] = []
         self.loop.add_reader(self.epoll.fileno(), self._on_ready)
 
-    def listen(self, address: str, port: int, *, as_port: int | None = None) -> None:
-        """Accept at an address; the router hears `as_port` as the port called. Raises EnvironmentFailure."""
+    def listen(self, address: str, port: int, *, as_port: int | None = None) -> int:
+        """Accept at an address and return the port, a free one for 0; the router hears `as_port` as the port called.
+
+        Raises EnvironmentFailure.
+        """
         sock = bind_tcp(address, port)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
         sock.listen(1024)
         self._listeners[address, port] = sock
-        self._listening[sock.fileno()] = (sock, (address, as_port or sock.getsockname()[1]))
+        bound = int(sock.getsockname()[1])
+        self._listening[sock.fileno()] = (sock, (address, as_port or bound))
         self.epoll.register(sock.fileno(), select.EPOLLIN)
+        return bound
 
     def stop_listening(self, address: str, port: int) -> None:
         """Refuse new connections there; open ones go on."""
