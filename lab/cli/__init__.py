@@ -99,10 +99,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except LabError as error:
-        if as_json:
-            _tell_json(type(error).__name__, str(error), error.exit_status, error.details)
-        print(f"lab: {error}", file=sys.stderr)
-        return error.exit_status
+        return _tell(error, as_json=as_json)
+    except PermissionError as error:
+        from lab.errors import EnvironmentFailure
+
+        return _tell(EnvironmentFailure(f"{error.filename}: permission denied"), as_json=as_json)
     except Exception as error:  # the outermost edge: a bug is told in one line, and kept whole in a file
         message = _keep_bug(error)
         if as_json:
@@ -110,6 +111,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lab: {message}", file=sys.stderr)
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _tell(error: LabError, *, as_json: bool) -> int:
+    if as_json:
+        _tell_json(type(error).__name__, str(error), error.exit_status, error.details)
+    print(f"lab: {error}", file=sys.stderr)
+    return error.exit_status
 
 
 def _tell_json(kind: str, message: str, exit_status: int, details: Mapping[str, Any] | None = None) -> None:

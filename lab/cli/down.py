@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import click
@@ -29,7 +30,10 @@ def down(project: Project, quiet: bool, as_json: bool) -> int:
         stop_instance(instance, project.state_dir)
     lock = lock_state(project.state_dir) if project.state_dir.is_dir() else None
     if lock is not None:  # nobody lives here: whatever a dead lab left goes too
-        dead = clear_remains(project.state_dir)
+        try:
+            dead = clear_remains(project.state_dir)
+        finally:
+            os.close(lock)
     if instance is None and dead is None:
         project.instance()  # raises, with what to do
     took_s = round(time.monotonic() - began, 2)

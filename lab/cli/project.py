@@ -6,7 +6,7 @@ import http.client
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from lab.config.settings import STATE_FOLDER, project_folder, suggestion
@@ -18,6 +18,7 @@ from lab.supervisor.instance import Instance, require_instance, running_instance
 
 CALL_LIMIT_S = 10.0
 ERROR_TEXT_MAX = 300
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class Project:
             if contained is not None:
                 return contained
         instance = self.instance()
-        topology = codec.decode(Topology, json.loads(read_state(Path(instance.state_dir), "topology.json")))
-        return RunningLab(instance, topology)
+        return RunningLab(instance, _decoded(Topology, Path(instance.state_dir), "topology.json"))
 
 
 def read_state(state_dir: Path, name: str) -> bytes:
@@ -63,6 +63,16 @@ def read_state(state_dir: Path, name: str) -> bytes:
         raise LabUnreachable(
             f"the lab's file {state_dir / name} cannot be read ({error.strerror}): the lab has just ended, or its "
             "files were removed (`lab down` ends what is left of it); `lab up` starts it anew"
+        ) from error
+
+
+def _decoded(cls: type[T], state_dir: Path, name: str) -> T:
+    """A value that is kept in a file of a running lab. Raises LabUnreachable."""
+    try:
+        return codec.decode(cls, json.loads(read_state(state_dir, name)))
+    except ValueError as error:
+        raise LabUnreachable(
+            f"the lab's file {state_dir / name} was damaged ({error}): `lab down` ends the lab, `lab up` starts another"
         ) from error
 
 
@@ -121,7 +131,7 @@ class RunningLab:
 
     def plan(self) -> DeploymentPlan:
         """What was deployed last."""
-        return codec.decode(DeploymentPlan, json.loads(read_state(Path(self.instance.state_dir), "plan.json")))
+        return _decoded(DeploymentPlan, Path(self.instance.state_dir), "plan.json")
 
     def place(self, name: str) -> Place:
         """A place by name. Raises UserError."""

@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from lab.errors import EnvironmentFailure, LabNotRunning
@@ -56,8 +56,11 @@ def read_instance(state_dir: Path) -> Instance | None:
     """What `instance.json` says, or None if there is none (or it is not ours to understand)."""
     try:
         value = json.loads((state_dir / "instance.json").read_text())
-        value["regions"] = tuple(value["regions"])
-        return Instance(**{field.name: value[field.name] for field in fields(Instance)})
+        made = Instance(**{field.name: value[field.name] for field in fields(Instance)})
+        texts = [made.state_dir, made.run_dir, made.block, *made.regions]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(made.pid, int) or made.pid < 0:
+            return None
+        return replace(made, regions=tuple(made.regions), speed=float(made.speed), started_ms=int(made.started_ms))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
 
@@ -77,8 +80,10 @@ def is_of(lock: int, state_dir: Path) -> bool:
     """Whether a lock is of the state folder that is there now: a folder may be removed, moved, or made again."""
     try:
         return os.path.samestat(os.fstat(lock), (state_dir / "lock").stat())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True  # it cannot be told now; it was
 
 
 def is_locked(state_dir: Path) -> bool:
@@ -102,6 +107,11 @@ def require_instance(folder: Path, state_dir: Path) -> Instance:
     instance = running_instance(state_dir)
     if instance is not None:
         return instance
+    if is_locked(state_dir):
+        raise LabNotRunning(
+            f"a lab is just starting in {folder}: wait for it; or its file {state_dir / 'instance.json'} was damaged, "
+            f"and removing the folder {state_dir} ends it"
+        )
     if read_instance(state_dir) is not None:
         raise LabNotRunning(f"the lab of {folder} died without cleaning up; `lab up` clears that away and starts anew")
     raise LabNotRunning(f"no lab runs in {folder}: start one with `lab up` (add --detach to get the prompt back)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from lab.compose.host import ComposeLab
 from lab.core.topology import Topology, regional_addresses
 from lab.errors import LabUnreachable
 from lab.report import print_status
-from lab.supervisor.instance import Instance
+from lab.supervisor.instance import Instance, lock_state, write_instance
 
 LAB = f"{sys.executable} -m lab.cli"
 
@@ -102,6 +103,19 @@ def test_a_lab_whose_files_have_gone_is_unreachable(tmp_path: Path, kind: type[R
     for asking in (lambda: gone.call("GET", "/api/status"), gone.plan, lambda: getattr(gone, "project", gone.plan())):
         with pytest.raises(LabUnreachable, match="the lab has just ended"):
             asking()
+
+
+def test_a_damaged_file_of_a_running_lab_is_named(tmp_path: Path) -> None:
+    state_dir = tmp_path / ".lab"
+    state_dir.mkdir()
+    lock = lock_state(state_dir)
+    assert lock is not None
+    write_instance(Instance(1, str(state_dir), "", "127.10", ("us-east-1",), 1.0, 0))
+    for text in ("garbage", "{}", "[1]"):
+        (state_dir / "topology.json").write_text(text)
+        done = run(tmp_path, "lab status")
+        assert (done.returncode, f"{state_dir / 'topology.json'} was damaged" in done.stderr) == (1, True), done.stderr
+    os.close(lock)
 
 
 def test_a_lab_of_which_no_part_answers_is_not_said_to_be_up(

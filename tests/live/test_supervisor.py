@@ -23,6 +23,7 @@ import pytest
 
 from lab.core import codec
 from lab.core.topology import Topology, regional_addresses
+from lab.errors import LabNotRunning
 from lab.supervisor.instance import (
     claim_run_dir,
     clear_remains,
@@ -30,6 +31,7 @@ from lab.supervisor.instance import (
     lock_state,
     read_instance,
     remove_run_dir,
+    require_instance,
     running_instance,
     stop_instance,
     sweep_run_dirs,
@@ -279,6 +281,30 @@ def test_a_lab_whose_folder_was_moved_is_stopped_where_it_is_now(start: Start, t
     stop_instance(instance, tmp_path / "elsewhere")
     assert not is_locked(tmp_path / "elsewhere")
     assert lab.process.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"pid": 1',
+        "[]",
+        "{}",
+        '{"pid": "x", "state_dir": 5, "run_dir": 7, "block": 1, "regions": "ab", "speed": 1, "started_ms": 1}',
+        '{"pid": 1, "state_dir": "", "run_dir": "", "block": "", "regions": 3, "speed": 1, "started_ms": 1}',
+        '{"pid": 1, "state_dir": "", "run_dir": "", "block": "", "regions": [], "speed": "q", "started_ms": null}',
+    ],
+)
+def test_an_instance_file_that_was_damaged_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "instance.json").write_text(text)
+    assert read_instance(tmp_path) is None
+    lock = lock_state(tmp_path)
+    assert lock is not None
+    with pytest.raises(LabNotRunning, match=r"just starting .* or its file .* was damaged"):
+        require_instance(tmp_path, tmp_path)
+    assert clear_remains(tmp_path) is None
+    os.close(lock)
+    with pytest.raises(LabNotRunning, match="no lab runs in"):
+        require_instance(tmp_path, tmp_path)
 
 
 def test_a_run_folder_of_another_name_is_never_removed(tmp_path: Path) -> None:
