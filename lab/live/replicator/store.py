@@ -22,6 +22,8 @@ EXPECT_AT_ONCE = 250
 LATE_AT_MOST = 2_000
 PLACES_AT_MOST = 8_000
 CACHE_KIB = 8 * 1024
+CHECKPOINT_PAGES = 6_000
+"""Of the log before it goes into the file: keys come in no order, and more changes of one page go there at once."""
 SCHEMA = """
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE items (
@@ -84,6 +86,7 @@ class SqliteStore:
         self._late: dict[tuple[int, bytes], _Late] = {}
         self._expected: dict[tuple[int, bytes], tuple[Any, ...] | None] = {}
         self._places: dict[tuple[int, bytes], int] = {}
+        self._left: list[tuple[int, int]] = []
         (self._last_place,) = self._db.execute("SELECT COALESCE(MAX(place), 0) FROM outbox").fetchone()
         self._unknown_losses: dict[str, tuple[str, int]] = {
             region: (reason, since_ms)
@@ -154,6 +157,9 @@ class SqliteStore:
         if pending and not place:
             place = self._last_place = self._last_place + 1
             news = True
+        elif place and not pending:
+            self._left.append((entry[0], place))
+            place = 0
         self._late[entry] = _Late(item, pending, news, place)
         if len(self._late) > LATE_AT_MOST:
             self._flush()
@@ -183,13 +189,11 @@ class SqliteStore:
                 for w, held in ((item.winner, _encode_held(item)),)
             ],
         )
-        self._db.executemany(
-            "DELETE FROM outbox WHERE table_id = ? AND place = ?",
-            [(table_id, kept.place) for (table_id, _), kept in late.items() if not kept.pending and kept.place],
-        )
+        left, self._left = self._left, []
+        self._db.executemany("DELETE FROM outbox WHERE table_id = ? AND place = ?", left)
         if len(self._places) >= PLACES_AT_MOST:
             self._places.clear()
-        self._places.update({entry: kept.place if kept.pending else 0 for entry, kept in late.items()})
+        self._places.update({entry: kept.place for entry, kept in late.items()})
 
     def forget(self, table: str, key: bytes) -> None:
         self._begin()
@@ -407,7 +411,13 @@ def _open(path: Path) -> sqlite3.Connection:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
         version = 0
-    for pragma in ("journal_mode = WAL", "synchronous = OFF", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY"):
+    for pragma in (
+        "journal_mode = WAL",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+        "synchronous = OFF",
+        f"cache_size = -{CACHE_KIB}",
+        "temp_store = MEMORY",
+    ):
         db.execute(f"PRAGMA {pragma}")
     if version == 0:
         db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
