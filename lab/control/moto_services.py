@@ -21,6 +21,7 @@ import orjson
 
 from lab.control import moto_parts
 from lab.core.topology import ACCOUNT_ID
+from lab.live.append import append_whole
 from lab.live.http_server import Request, Response
 
 _READING = ("Get", "List", "Simulate", "Generate", "Decode", "Assume")
@@ -63,8 +64,7 @@ class MotoServices:
         response = self._perform(service, region, request.headers, request.body)
         if changes and response.status < 300:
             entry = {"region": region, "body": request.body.decode("utf-8", "replace")}
-            with self._journal_path.open("ab") as file:
-                file.write(orjson.dumps(entry) + b"\n")
+            append_whole(self._journal_path, orjson.dumps(entry) + b"\n")
             self._written += 1
         return response
 

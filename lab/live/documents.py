@@ -28,6 +28,7 @@ from lab.core.rest_api import RestApis
 from lab.core.table import Tables
 from lab.core.zone import Zones
 from lab.core.zone_change import ChangeDoesNotFit, ZonesChange, changed_zones, changed_zones_json
+from lab.live.append import append_whole
 from lab.live.http_server import Request, Response, json_response
 
 DOCUMENTS: dict[str, type] = {
@@ -126,16 +127,8 @@ class DocumentStore:
         change = orjson.loads(data)
         value, parsed = self._changed(name, change)
         path = self._changes_path(name)
-        size = path.stat().st_size if path.exists() else 0
-        start = b"" if size else b"%d\n" % self._bases[name]
-        try:
-            with path.open("ab") as file:
-                file.write(start + data + b"\n")
-                long = file.tell() > CHANGES_BYTES_MAX
-        except OSError:  # the next change must not follow half of this one
-            if path.exists():
-                os.truncate(path, size)
-            raise
+        start = b"" if path.exists() and path.stat().st_size else b"%d\n" % self._bases[name]
+        long = append_whole(path, start + data + b"\n") > CHANGES_BYTES_MAX
         self._values[name], self._parsed[name] = value, parsed
         if long:
             self._write_whole(name, orjson.dumps(parsed))

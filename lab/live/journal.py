@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from lab.live.append import write_whole
+
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 INDEX_EVERY = 256
 READ_LIMIT = 10_000
@@ -48,22 +50,12 @@ class Journal:
         line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         if self._size + len(line) > self._max_bytes:
             self._drop_through(number - 1 - (number - 1 - self._trimmed) // 2)
-        self._write(line)
+        write_whole(self._fd, line, self._size)
         if number % INDEX_EVERY == 0 or not self._index:
             self._index.append((number, self._size))
         self._size += len(line)
         self._next = number + 1
         return number
-
-    def _write(self, line: bytes) -> None:
-        """Append a line whole or not at all: a full disk takes a part of it, and others would follow that."""
-        try:
-            written = os.write(self._fd, line)
-            if written < len(line):
-                os.write(self._fd, line[written:])  # says why
-        except OSError:
-            os.ftruncate(self._fd, self._size)
-            raise
 
     def read(self, after: int, *, limit: int = READ_LIMIT) -> list[dict[str, Any]]:
         """Entries with numbers above `after`, oldest first, at most `limit`."""

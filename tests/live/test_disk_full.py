@@ -19,6 +19,8 @@ import pytest
 from replicator_lab import DEADLINE_S, ReplicatorLab
 
 from lab.control.history_log import HistoryLog
+from lab.control.route53.records import Change, Route53Records
+from lab.control.route53.records_file import Route53File
 from lab.core.history import Event
 from lab.core.zone import HostedZone, RecordSet, Zones
 from lab.core.zone_change import RecordSplice, ZonesChange
@@ -76,11 +78,28 @@ def record(name: str) -> RecordSet:
 
 
 def added(name: str, count: int) -> bytes:
-    return orjson.dumps(ZonesChange((RecordSplice("Z1", count - 1, 0, (record(name),), count),)))
+    return orjson.dumps(splice(name, count))
+
+
+def splice(name: str, count: int) -> ZonesChange:
+    return ZonesChange((RecordSplice("Z1", count - 1, 0, (record(name),), count),))
 
 
 def names(store: DocumentStore) -> list[str]:
     return [r.name.partition(".")[0] for zone in store.get(Zones).zones for r in zone.record_sets]
+
+
+def test_a_change_of_route_53s_records_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Half of one would keep control from starting again."""
+    records = Route53File(tmp_path / "route53.json")
+    records.replace(Route53Records(zones=(HostedZone("Z1", "a.test.", (record("one"),)),)))
+    records.change(splice("two", 2), Change("C1", 1))
+    size = (tmp_path / "route53.changes").stat().st_size
+    with files_end_at(size + 10), pytest.raises(OSError, match="too large"):
+        records.change(splice("three", 3), Change("C2", 2))
+    records.change(splice("four", 3), Change("C3", 3))
+    for found in (records, Route53File(tmp_path / "route53.json")):
+        assert [r.name for r in found.value.zones[0].record_sets] == ["one.a.test.", "two.a.test.", "four.a.test."]
 
 
 def test_readers_have_an_event_that_the_file_has_no_room_for(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lab.core import codec
 from lab.core.zone import Zones
 from lab.core.zone_change import ZonesChange, changed_zones
 from lab.errors import LabFault
+from lab.live.append import append_whole
 
 JOURNAL_BYTES_MAX = 4_000_000
 """A longer journal gives way to the file with everything."""
@@ -53,12 +54,10 @@ class Route53File:
         self._file.value = value
 
     def change(self, change: ZonesChange, submitted: Change) -> None:
-        """Change record sets. Raises ChangeDoesNotFit."""
+        """Change record sets. Raises ChangeDoesNotFit, and OSError with nothing changed."""
         line = _Line(self.value.journaled + 1, submitted, change)
         after = _after(self.value, line)
-        with self._journal_path.open("ab") as file:
-            file.write(orjson.dumps(line) + b"\n")
-            long = file.tell() > JOURNAL_BYTES_MAX
+        long = append_whole(self._journal_path, orjson.dumps(line) + b"\n") > JOURNAL_BYTES_MAX
         self._file.value = after
         if long:
             self.replace(after)
