@@ -134,6 +134,11 @@ class Replication:
             self._account(acknowledged, now_ms)
         self._store.commit()
 
+    @property
+    def resets(self) -> int:
+        """How often an engine came back empty since the start: what was read before that is out of date after it."""
+        return sum(self._epochs.values())
+
     def on_met(self, region: str, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
         """A region's engine is met for the first time: what earlier runs of it had `acknowledged` is lost."""
         self._account((w for w in acknowledged if w.region == region and not w.of_this_run), now_ms)

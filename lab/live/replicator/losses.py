@@ -54,7 +54,7 @@ class Losses:
                 self.core.on_met(engine.region, earlier, now_ms())
             elif known != boot:
                 self.log(f"{engine.region}: the engine was restarted; its tables are filled from the others")
-                acknowledged = await self._acknowledged({engine.region: boot})
+                acknowledged = await self._acknowledged_now({engine.region: boot})
                 self.store.set_boot(engine.region, boot)
                 self.core.on_reset(engine.region, now_ms(), acknowledged)
             engine.boot = boot
@@ -72,6 +72,11 @@ class Losses:
             self._accounting = asyncio.create_task(self._account())
             self._accounting.add_done_callback(self.on_task_end)
 
+    @property
+    def busy(self) -> bool:
+        """Whether an account is being made."""
+        return self._accounting is not None
+
     async def look_up_losers(self) -> None:
         """Find out of the losers of conflicts whether they had been acknowledged."""
         rows = self.store.conflicts(0, CONFLICTS_AT_ONCE, unknown=True)
@@ -82,9 +87,23 @@ class Losses:
             self.store.commit()
 
     async def _account(self) -> None:
-        acknowledged = await self._acknowledged({})
-        self.core.on_acknowledged(acknowledged, now_ms())
+        acknowledged = await self._acknowledged_now({})
         self._accounting = None
+        if self.core.is_busy():
+            return  # another reset has come between, and a later account is of both
+        self.core.on_acknowledged(acknowledged, now_ms())
+
+    async def _acknowledged_now(self, boots: Mapping[str, str]) -> list[Acknowledged]:
+        """What all fronts have acknowledged, as seen by the runs of all engines that are known when this returns.
+
+        An engine that is met meanwhile as another run than before makes what was read out of date: its earlier writes
+        would pass for some that are still to be read from its stream.
+        """
+        while True:
+            resets = self.core.resets
+            acknowledged = await self._acknowledged(boots)
+            if resets == self.core.resets:
+                return acknowledged
 
     async def _acknowledged(self, boots: Mapping[str, str]) -> list[Acknowledged]:
         """What all fronts have acknowledged; `boots` are runs of engines that are not known otherwise yet."""

@@ -1,0 +1,84 @@
+"""Counting losses while more is lost: no account is closed with what was read before another loss."""
+
+import asyncio
+from pathlib import Path
+
+from lab.core.faults import FaultSet
+from lab.core.replication import Replication
+from lab.core.replication_store import Checkpoint
+from lab.core.replication_work import Acknowledged
+from lab.core.table import GlobalTable, KeyAttribute, Replica, Tables
+from lab.live.http_client import UnixAddress
+from lab.live.replicator.engine import Engine
+from lab.live.replicator.journals import Journals
+from lab.live.replicator.losses import Losses
+from lab.live.replicator.store import SqliteStore
+
+EAST, WEST = "us-east-1", "us-west-2"
+TABLE, KEY = "things", b'["a"]'
+TABLES = Tables(
+    (
+        GlobalTable(
+            TABLE,
+            (KeyAttribute("id", "S"),),
+            (Replica(EAST, "ACTIVE", 10, None), Replica(WEST, "ACTIVE", 10, None)),
+        ),
+    )
+)
+
+
+class JournalsWhileAnEngineDies(Journals):
+    """The west's front has acknowledged one write; its engine dies with it while the journal is read the first time."""
+
+    def __init__(self, core: Replication) -> None:
+        super().__init__({}, lambda table: (KeyAttribute("id", "S"),), print)
+        self.core, self.reads = core, 0
+
+    async def acknowledged(self, region: str, boot_ms: int) -> list[Acknowledged]:
+        if region == EAST:
+            return []
+        self.reads += 1
+        if self.reads == 1:
+            self.core.on_reset(WEST, 600)
+        return [Acknowledged(TABLE, KEY, 500, WEST, 5, of_this_run=self.reads == 1)]
+
+
+def scan_all(core: Replication) -> None:
+    """Answer every scan with an empty page, and every stream with its end."""
+    while core.is_busy():
+        fill = core.next_fill()
+        if fill is not None:
+            core.on_fill_page(fill, [], None, 0, 700)
+        for region in (EAST, WEST):
+            core.on_stream_read(TABLE, region)
+            core.on_caught_up(TABLE, region, 700)
+
+
+def test_a_write_that_is_lost_while_earlier_losses_are_counted_is_counted_too(tmp_path: Path) -> None:
+    async def test() -> None:
+        store = SqliteStore(tmp_path / "replicator.sqlite")
+        core = Replication(store)
+        core.on_faults(FaultSet())
+        core.on_tables(TABLES)
+        engines = {region: Engine(region, UnixAddress(str(tmp_path / region))) for region in (EAST, WEST)}
+        journals = JournalsWhileAnEngineDies(core)
+        losses = Losses(core, store, engines, journals, lambda task: None, print)
+        for region in (EAST, WEST):  # nobody has everything: what is lost is counted when both are filled again
+            core.on_reset(region, 400)
+        scan_all(core)
+        for region in (EAST, WEST):
+            core.on_records(TABLE, region, [], Checkpoint(f"{450:020d}{4:010d}", exact=True), 450)
+        assert core.unaccounted()
+        losses.account_soon()
+        while losses.busy:  # noqa: ASYNC110 - a few turns of the loop
+            await asyncio.sleep(0)
+        scan_all(core)
+        losses.account_soon()
+        while losses.busy:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        ((_, lost),) = store.lost(0, 10)
+        assert (lost.key, lost.version.region, lost.reason) == (KEY, WEST, "not_captured")
+        assert not core.unaccounted()
+        store.close()
+
+    asyncio.run(test())
