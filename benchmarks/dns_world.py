@@ -29,7 +29,8 @@ from lab.live.clock import Clock
 from lab.live.dns import DnsServer
 from lab.live.documents import DocumentStore
 from lab.live.edge import GC_THRESHOLD
-from lab.live.http_server import HttpServer, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import HttpServer
 from lab.live.probes import Probers
 
 ZONE = "bench.test"

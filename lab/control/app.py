@@ -69,7 +69,8 @@ from lab.core.topology import Topology
 from lab.data import geography
 from lab.live.clock import now_ms
 from lab.live.http_client import HttpClient
-from lab.live.http_server import HttpServer, Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
+from lab.live.http_server import HttpServer
 from lab.live.part import PartContext
 from lab.live.part_address import part_address
 

@@ -15,7 +15,7 @@ from typing import Any
 from lab.control import protocol
 from lab.control.aws_error import AwsError, not_implemented
 from lab.control.service_model import service_model
-from lab.live.http_server import Request, Response
+from lab.live.http_message import Request, Response
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lab.core.aws_error import AwsError, error_answer
 from lab.core.aws_request import BadSignature, scope_of, wire_protocol
 from lab.core.forgery import forged, host_rule
 from lab.core.topology import Topology
-from lab.live.http_server import Request, Response
+from lab.live.http_message import Request, Response
 
 GLOBAL_SERVICES = (
     "globalaccelerator",

@@ -20,7 +20,7 @@ from lab.core.function import Function
 from lab.core.rest_api import Method, RestApi, Stage
 from lab.core.topology import ACCOUNT_ID
 from lab.live.http_client import HttpClient
-from lab.live.http_server import Response
+from lab.live.http_message import Response
 
 CALL_LIMIT_S = 30.0
 ACTIVE_LIMIT_S = 30.0

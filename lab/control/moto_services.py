@@ -22,7 +22,7 @@ import orjson
 from lab.control import moto_parts
 from lab.core.topology import ACCOUNT_ID
 from lab.live.append import append_whole
-from lab.live.http_server import Request, Response
+from lab.live.http_message import Request, Response
 
 _READING = ("Get", "List", "Simulate", "Generate", "Decode", "Assume")
 SERVICES = ("iam", "sts")

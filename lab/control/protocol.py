@@ -16,7 +16,7 @@ import orjson
 from lab.control.aws_error import AwsError
 from lab.control.service_model import HeaderValues, Match, ServiceModel, parse_json_object
 from lab.control.validation import check
-from lab.live.http_server import Headers, Request, Response
+from lab.live.http_message import Headers, Request, Response
 
 
 def new_request_id() -> str:

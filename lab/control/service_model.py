@@ -17,7 +17,7 @@ import orjson
 
 from lab.control import moto_parts
 from lab.control.aws_error import AwsError
-from lab.live.http_server import Request
+from lab.live.http_message import Request
 
 MODEL_NAMES = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
 """The model's name where the signing name is another."""

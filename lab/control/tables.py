@@ -23,7 +23,7 @@ from lab.core.faults import FaultSet
 from lab.core.table import Tables
 from lab.core.topology import Topology
 from lab.live.http_client import CallFailed, HttpClient
-from lab.live.http_server import Request, Response
+from lab.live.http_message import Request, Response
 from lab.live.part_address import part_address
 
 ENGINE_TIMEOUT_S = 45.0

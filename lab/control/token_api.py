@@ -22,7 +22,7 @@ from lab.core.forgery import forged, host_rule
 from lab.core.topology import Topology
 from lab.errors import EnvironmentFailure, UserError
 from lab.live.http_client import CallFailed, HttpClient
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 
 PASSED_ON_LIMIT_S = 8.0
 """Less than the command line waits for control, so that it hears which part does not answer."""

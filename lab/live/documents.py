@@ -29,7 +29,7 @@ from lab.core.table import Tables
 from lab.core.zone import Zones
 from lab.core.zone_change import ChangeDoesNotFit, ZonesChange, changed_zones, changed_zones_json
 from lab.live.append import append_whole
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 
 DOCUMENTS: dict[str, type] = {
     "zones": Zones,

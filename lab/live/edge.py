@@ -31,7 +31,7 @@ from lab.live.front.s3_website import Websites
 from lab.live.front.wake import Waker
 from lab.live.functions import CloudWatchLogs, RegionFunctions
 from lab.live.http_client import HttpClient, UnixAddress
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 from lab.live.journal import Journal
 from lab.live.load_balancer.local import LocalLoadBalancers
 from lab.live.load_balancer.targets import Invoker

@@ -10,7 +10,8 @@ import orjson
 
 from lab.core.topology import PartAddress, Topology
 from lab.live.http_client import TOKEN_HEADER, Address, CallFailed, HttpClient
-from lab.live.http_server import HttpServer, Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
+from lab.live.http_server import HttpServer
 from lab.live.part_address import part_token, with_token
 
 CALL_TIMEOUT_S = 60.0

@@ -1,6 +1,6 @@
 """A lean HTTP/1.1 client with a keep-alive pool, for the calls that the lab's own parts make to each other.
 
-One `HttpClient` talks to one address (a Unix socket or TCP). Requests are `lab.live.http_server.Request`-like values
+One `HttpClient` talks to one address (a Unix socket or TCP). Requests are `lab.live.http_message.Request`-like values
 in, `Response` values out. A request on a kept connection that dies before a byte of the answer came is tried once
 more on a new one only if it is marked idempotent: a write's outcome would be unknown.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import httptools
 
-from lab.live.http_server import Headers, Response
+from lab.live.http_message import Headers, Response
 
 TOKEN_HEADER = "x-lab-token"
 

@@ -16,12 +16,11 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 
 import httptools
 
+from lab.live.http_message import RESET, Headers, Request, Response, format_response
 from lab.live.listening import bind_tcp
 
 MAX_HEADER_BYTES = 64 * 1024
@@ -33,86 +32,9 @@ IDLE_TIMEOUT_S = 120.0
 SWEEP_INTERVAL_S = 10.0
 LINGER_S = 3.0
 MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
-REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-
-Headers = list[tuple[str, str]]
-
-
-@dataclass(slots=True)
-class Request:
-    """One request. `target` is as on the request line; `headers` keep their case, order and repetitions."""
-
-    method: str
-    target: str
-    headers: Headers
-    body: bytes
-    peer: tuple[str, int] | None
-    local: tuple[str, int] | None
-    http_version: str = "1.1"
-
-    def header(self, name: str) -> str | None:
-        """The first value of a header, by name without regard to case."""
-        name = name.lower()
-        for key, value in self.headers:
-            if key.lower() == name:
-                return value
-        return None
-
-    @property
-    def path(self) -> str:
-        """The target up to the question mark, still percent-encoded."""
-        return self.target.partition("?")[0]
-
-    @property
-    def query(self) -> str:
-        """What follows the question mark, still percent-encoded; "" without one."""
-        return self.target.partition("?")[2]
-
-
-@dataclass(slots=True)
-class Response:
-    """One response. The server adds Content-Length, and Connection where it closes."""
-
-    status: int
-    headers: Headers = field(default_factory=list)
-    body: bytes = b""
-    close: bool = False
-
-    def header(self, name: str) -> str | None:
-        """The first value of a header, by name without regard to case."""
-        name = name.lower()
-        for key, value in self.headers:
-            if key.lower() == name:
-                return value
-        return None
-
-
-RESET = Response(0, close=True)
-"""What a handler returns to have the connection reset, as by an unreachable network."""
 
 Handler = Callable[[Request], Awaitable[Response | None]]
 Refusal = Callable[[int, str], Response]
-
-
-def json_response(status: int, body: bytes, headers: Headers | None = None) -> Response:
-    """A JSON response from ready bytes."""
-    return Response(status, [("Content-Type", "application/json"), *(headers or [])], body)
-
-
-def format_response(response: Response, *, head: bool, close: bool) -> bytes:
-    """The bytes of a response on the wire."""
-    reason = REASONS.get(response.status, b"Unknown")
-    parts = [b"HTTP/1.1 %d %b\r\n" % (response.status, reason)]
-    for name, value in response.headers:
-        parts.append(f"{name}: {value}\r\n".encode("latin-1", "replace"))
-    if response.status >= 200 and response.status != 204 and not (head and response.header("content-length")):
-        parts.append(b"Content-Length: %d\r\n" % len(response.body))
-    if close:
-        parts.append(b"Connection: close\r\n")
-    parts.append(b"\r\n")
-    if not head and response.status != 204:
-        parts.append(response.body)
-    return b"".join(parts)
 
 
 class _Refused(Exception):

@@ -24,7 +24,8 @@ from lab.errors import LabError, UserError
 from lab.live.clock import Clock
 from lab.live.documents import DocumentStore
 from lab.live.http_client import CallFailed, HttpClient
-from lab.live.http_server import Handler, HttpServer, Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
+from lab.live.http_server import Handler, HttpServer
 from lab.live.part_address import part_address, part_token, with_token
 from lab.live.part_log import guard_log
 from lab.live.topology_file import read_topology

@@ -14,7 +14,8 @@ import orjson
 
 from lab.core.topology import Topology
 from lab.live.http_client import TOKEN_HEADER, Address, TcpAddress, UnixAddress
-from lab.live.http_server import Handler, Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
+from lab.live.http_server import Handler
 
 TOKEN_FILE = "part-token"
 

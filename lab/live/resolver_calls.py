@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from lab.live.dns import DnsServer
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 from lab.live.probes import Probers
 
 

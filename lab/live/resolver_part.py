@@ -13,7 +13,7 @@ import orjson
 
 from lab.live.byte_relay import RelayedPorts
 from lab.live.dns import DnsServer
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 from lab.live.load_balancer.remote import RemoteLoadBalancers
 from lab.live.part import PartContext, run_part
 from lab.live.probes import Probers

@@ -19,7 +19,7 @@ from lab.data import geography
 from lab.live.accelerator import AcceleratorEdge, EndpointSource
 from lab.live.clock import Clock
 from lab.live.documents import DocumentStore
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 from lab.live.load_balancer.local import LocalLoadBalancers
 from lab.live.load_balancer.remote import RemoteLoadBalancers
 from lab.live.traffic_metrics import Minute, TrafficMetrics

@@ -20,7 +20,8 @@ import orjson
 
 from lab.core.topology import Topology
 from lab.live.http_client import CallFailed, HttpClient, UnixAddress
-from lab.live.http_server import HttpServer, Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
+from lab.live.http_server import HttpServer
 from lab.live.part_log import guard_log
 from lab.live.topology_file import read_topology
 from lab.supervisor.instance import (

@@ -20,7 +20,7 @@ from lab.core.stub_resolver import Habits
 from lab.core.topology import Topology
 from lab.errors import LabUnreachable, UserError
 from lab.live.http_client import CallFailed, HttpClient, TcpAddress
-from lab.live.http_server import Headers
+from lab.live.http_message import Headers
 from lab.live.stub_resolver import StubResolver
 from lab.testing.loop_thread import LoopThread
 

@@ -19,7 +19,7 @@ import orjson
 
 from lab.core.topology import Topology, regional_addresses
 from lab.live.http_client import CallFailed, HttpClient, TcpAddress, UnixAddress
-from lab.live.http_server import Response
+from lab.live.http_message import Response
 from lab.live.topology_file import write_topology
 from lab.testing import RegionContainers
 

@@ -10,7 +10,7 @@ from lab.control import protocol
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import snake_case
 from lab.control.service_model import service_model
-from lab.live.http_server import Request
+from lab.live.http_message import Request
 
 
 def request(method: str, target: str, body: bytes = b"", **headers: str) -> Request:

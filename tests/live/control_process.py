@@ -29,7 +29,8 @@ from lab.core.topology import Topology, regional_addresses
 from lab.data import places
 from lab.live.documents import DOCUMENTS, DocumentStore
 from lab.live.http_client import HttpClient, UnixAddress
-from lab.live.http_server import HttpServer, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import HttpServer
 from lab.live.topology_file import write_topology
 
 ROOT = Path(__file__).parents[2]

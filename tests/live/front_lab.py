@@ -29,7 +29,8 @@ from lab.core.table import GlobalTable, KeyAttribute, Replica, Tables
 from lab.core.topology import Topology, regional_addresses
 from lab.core.zone import Zones
 from lab.live.http_client import HttpClient, TcpAddress, UnixAddress
-from lab.live.http_server import HttpServer, Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
+from lab.live.http_server import HttpServer
 from lab.live.topology_file import write_topology
 
 REGIONS = ("us-east-1", "us-west-2")

@@ -23,7 +23,8 @@ from lab.core.faults import Fault, FaultSet
 from lab.core.table import GlobalTable, KeyAttribute, Replica, Tables
 from lab.core.topology import Topology, regional_addresses
 from lab.live.http_client import CallFailed, HttpClient, UnixAddress
-from lab.live.http_server import HttpServer, Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
+from lab.live.http_server import HttpServer
 from lab.live.topology_file import write_topology
 
 DEADLINE_S = 20.0

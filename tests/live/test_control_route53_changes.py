@@ -13,7 +13,7 @@ from control_process import ControlLab, eventually, lab_fixture
 from lab.core.zone import HostedZone, RecordSet, Zones
 from lab.core.zone_change import RecordSplice, ZonesChange
 from lab.live.documents import DocumentStore
-from lab.live.http_server import Request, Response
+from lab.live.http_message import Request, Response
 
 WWW = RecordSet("www.lab.test.", "A", 60, ("192.0.2.1",))
 WHOLE = Zones((HostedZone("Z1", "lab.test.", (WWW,)),))

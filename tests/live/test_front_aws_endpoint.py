@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConn
 from front_lab import REGIONS, FrontLab, front_lab, wait_for
 
 from lab.core.faults import Fault
-from lab.live.http_server import json_response
+from lab.live.http_message import json_response
 
 UNREACHABLE = (ConnectionClosedError, EndpointConnectionError)
 

@@ -18,12 +18,14 @@ import pytest
 
 from lab.core.topology import Topology, regional_addresses
 from lab.live.http_client import HttpClient, UnixAddress
-from lab.live.http_server import HttpServer, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import HttpServer
 from lab.live.topology_file import write_topology
 
 PART = """
 import asyncio, sys
-from lab.live.http_server import HttpServer, Response
+from lab.live.http_message import Response
+from lab.live.http_server import HttpServer
 from lab.live.part import run_part
 
 class Echo:

@@ -12,7 +12,7 @@ import pytest
 from functions_region import FunctionsUnderTest, eventually, region_of, write_function
 
 from lab.live.functions import answer_invoke, is_invoke
-from lab.live.http_server import Request, Response
+from lab.live.http_message import Request, Response
 
 ECHO = """
     def handler(event, context):

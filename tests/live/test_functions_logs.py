@@ -14,7 +14,8 @@ from functions_region import eventually, region_of, write_function
 
 from lab.live.functions.log_shipper import BATCH_EVENTS_MAX, CloudWatchLogs, LogEvent, LogPutFailed, LogShipper
 from lab.live.http_client import HttpClient, UnixAddress
-from lab.live.http_server import HttpServer, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import HttpServer
 
 CHATTY = """
     import logging, sys

@@ -19,7 +19,8 @@ from lab.core.topology import Topology, regional_addresses
 from lab.data import places
 from lab.live.clock import Clock
 from lab.live.documents import DOCUMENTS, DocumentStore
-from lab.live.http_server import HttpServer, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import HttpServer
 from lab.live.probes import Probers
 
 BLOCK = "127.43"

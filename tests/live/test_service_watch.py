@@ -21,7 +21,8 @@ from lab.live.clock import Clock
 from lab.live.dns import DnsServer
 from lab.live.dns_client import make_query, parse_reply
 from lab.live.documents import DocumentStore
-from lab.live.http_server import HttpServer, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import HttpServer
 from lab.live.service_watch import ServiceWatch
 
 REGIONS = ("us-east-1", "us-west-2")

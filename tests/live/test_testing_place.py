@@ -17,7 +17,8 @@ from lab.data import places
 from lab.errors import LabError, UserError
 from lab.live.dns import DnsServer
 from lab.live.documents import DocumentStore
-from lab.live.http_server import HttpServer, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import HttpServer
 from lab.testing.place import CallFromPlaceFailed, PlaceConnection, parse_url
 from lab.testing.waiting import DEADLINE_FLOOR_S, NotYet, deadline_s, eventually
 

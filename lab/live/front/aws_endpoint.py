@@ -31,7 +31,7 @@ from lab.live.front.other_regions import OtherRegions
 from lab.live.functions import answer_invoke, is_invoke
 from lab.live.functions.invoke_api import Invokes
 from lab.live.http_client import CallFailed, HttpClient
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 
 CONTROL_TIMEOUT_S = 60.0
 

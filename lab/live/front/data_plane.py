@@ -48,7 +48,8 @@ from lab.live.front.injected_fault import InjectedFaults
 from lab.live.front.s3_website import Websites
 from lab.live.functions import Invocation
 from lab.live.functions.invoke_api import Invokes
-from lab.live.http_server import Handler, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import Handler
 
 HEALTH_PATHS = ("/ping", "/sping")
 """Answered by API Gateway itself on custom domains.

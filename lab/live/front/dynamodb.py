@@ -19,7 +19,7 @@ from lab.live.clock import now_ms
 from lab.live.documents import DocumentStore
 from lab.live.front.engine_calls import EngineCalls, EngineFailed
 from lab.live.front.wake import Waker
-from lab.live.http_server import Request, Response
+from lab.live.http_message import Request, Response
 from lab.live.journal import Journal
 
 STREAMS_PREFIX = "DynamoDBStreams_20120810"

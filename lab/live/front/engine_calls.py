@@ -10,7 +10,7 @@ import asyncio
 
 from lab.core.aws_error import AwsError
 from lab.live.http_client import Address, CallFailed, HttpClient
-from lab.live.http_server import Headers, Request, Response
+from lab.live.http_message import Headers, Request, Response
 
 CALL_TIMEOUT_S = 60.0
 RESTART_PATIENCE_S = 2.0

@@ -32,7 +32,7 @@ from lab.live.front.data_plane import DataPlane, error_response
 from lab.live.front.engine_calls import EngineCalls, EngineFailed, forwarded
 from lab.live.functions import Invocation, InvocationType
 from lab.live.http_client import CallFailed
-from lab.live.http_server import Headers, Request, Response
+from lab.live.http_message import Headers, Request, Response
 
 LATEST = "$LATEST"
 GATEWAYS_OWN = (

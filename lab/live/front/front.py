@@ -16,7 +16,8 @@ from lab.errors import EnvironmentFailure
 from lab.live.documents import DocumentStore
 from lab.live.front.aws_endpoint import AwsEndpoint
 from lab.live.front.data_plane import DataPlane, refusal
-from lab.live.http_server import HttpServer, Request, Response
+from lab.live.http_message import Request, Response
+from lab.live.http_server import HttpServer
 
 AWS_MAX_BODY_BYTES = 256 * 1024 * 1024
 """The AWS endpoint takes S3 objects; larger ones go in parts."""

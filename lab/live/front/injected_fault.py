@@ -13,7 +13,7 @@ from lab.core.faults import FaultSet
 from lab.core.topology import Topology
 from lab.live.clock import Clock
 from lab.live.documents import DocumentStore
-from lab.live.http_server import RESET, Response
+from lab.live.http_message import RESET, Response
 
 ErrorResponse = Callable[[AwsError], Response]
 

@@ -13,7 +13,7 @@ from lab.core.topology import Topology
 from lab.live.documents import DocumentStore
 from lab.live.front.engine_calls import forwarded
 from lab.live.http_client import HttpClient, TcpAddress
-from lab.live.http_server import RESET, Request, Response
+from lab.live.http_message import RESET, Request, Response
 
 CALL_TIMEOUT_S = 900.0
 """A function may run for so long; clients give up earlier by themselves."""

@@ -12,7 +12,7 @@ from lab.core.zone import Zones
 from lab.live.documents import DocumentStore
 from lab.live.front.engine_calls import EngineCalls, EngineFailed
 from lab.live.front.injected_fault import InjectedFaults
-from lab.live.http_server import Request, Response
+from lab.live.http_message import Request, Response
 
 _HTML = [("Content-Type", "text/html; charset=utf-8")]
 _KEPT = frozenset({"cache-control", "content-disposition", "content-encoding", "content-language", "content-type"}) | {

@@ -24,7 +24,7 @@ from lab.core.lambda_errors import (
 from lab.core.lambda_function_name import parse_function_name
 from lab.core.topology import ACCOUNT_ID
 from lab.live.functions.region_functions import Invocation, InvocationType
-from lab.live.http_server import Headers, Request, Response
+from lab.live.http_message import Headers, Request, Response
 
 _PATH = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 _TYPES = ("Event", "RequestResponse", "DryRun")

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from lab.core.replication import Replication
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 from lab.live.replicator.reader import Reader
 
 TIMEOUT_MS = 30_000

@@ -22,7 +22,7 @@ from lab.core.table import KeyAttribute, Tables
 from lab.data import geography
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed, HttpClient
-from lab.live.http_server import Request, Response, json_response
+from lab.live.http_message import Request, Response, json_response
 from lab.live.part import PartContext
 from lab.live.part_address import part_address
 from lab.live.probe_cloudwatch import CloudWatchCalls
