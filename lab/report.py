@@ -208,7 +208,8 @@ def print_status(status: dict[str, Any]) -> None:
     """What `lab status` shows."""
     out = console()
     up = f"{status['up_s'] // 60} min" if status["up_s"] >= 120 else f"{status['up_s']} s"
-    out.print(f"Lab of {status['folder']}: pid {status['pid']}, up {up}, speed {status['speed']:g}", soft_wrap=True)
+    where = f"pid {status['pid']}" if status["pid"] else "in containers"
+    out.print(f"Lab of {status['folder']}: {where}, up {up}, speed {status['speed']:g}", soft_wrap=True)
     regions = Table(show_lines=True)
     for heading in ("Region, address", "State", "Health"):
         regions.add_column(heading, no_wrap=True)

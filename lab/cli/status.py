@@ -71,7 +71,7 @@ def read_status(lab: RunningLab) -> dict[str, Any]:
     down = [part["part"] for part in processes["parts"] if part["state"] != "up"]
     return {
         "ok": not unreachable and not down,
-        "folder": str(lab.instance.state_dir.removesuffix("/.lab")),
+        "folder": str(lab.folder),
         "pid": lab.instance.pid,
         "block": topology.block,
         "speed": topology.speed,

@@ -13,6 +13,7 @@ docker-compose.yml says the same in its own words; tests/compose compares the tw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -56,6 +57,8 @@ def topology_of(environment: Mapping[str, str], *, third: bool = False, own_engi
     if engine not in ENGINES:
         raise UserError(f"LAB_ENGINE: expected one of {', '.join(ENGINES)}, got {engine!r}")
     block = environment.get("LAB_BACKBONE") or BACKBONE
+    if not re.fullmatch(r"\d{1,3}\.\d{1,3}", block) or any(int(number) > 255 for number in block.split(".")):
+        raise UserError(f"LAB_BACKBONE: expected the first two numbers of a network such as {BACKBONE}, got {block!r}")
     speed = _speed(environment.get("LAB_SPEED") or "1")
     regions = regional_addresses(block, codes)
     parts = [

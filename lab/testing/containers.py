@@ -103,6 +103,10 @@ class RegionContainers:
         """Run a command in the container of a region's engine; its exit status."""
         return int(self._engine(region).exec_run(list(command)).exit_code)
 
+    def run(self, service: str, *arguments: str, limit_s: float = START_LIMIT_S) -> subprocess.CompletedProcess[str]:
+        """`docker compose run --rm` of a service, such as `drill`. Raises EnvironmentFailure if it takes too long."""
+        return self._compose(["run", "--rm", "--no-deps", "-T", service, *arguments], limit_s)
+
     def _engine(self, region: str) -> Any:
         from lab.compose.host import ComposeLab
 
@@ -118,10 +122,7 @@ class RegionContainers:
 
         client = docker_client()
         self._remove_dead(client)
-        self._environment["LAB_BACKBONE"] = f"10.{_free_network(client)}"
-        ports = _free_ports()
-        self._environment |= {f"LAB_PORT_{name}": str(next(ports)) for name in PORTS}
-        self._environment |= {f"LAB_PORT_{name}": _pair(ports) for name in PORT_PAIRS}
+        self._environment |= free_environment(client)
         profiles = ["--profile", "three"] if self.three else []
         scales = [part for service in self._left_out for part in ("--scale", f"{service}=0")]
         try:
@@ -170,6 +171,14 @@ class RegionContainers:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def free_environment(client: Any) -> dict[str, str]:
+    """The variables of docker-compose.yml for a network and ports that nobody has. Raises EnvironmentFailure."""
+    ports = _free_ports()
+    found = {"LAB_BACKBONE": f"10.{_free_network(client)}"}
+    found |= {f"LAB_PORT_{name}": str(next(ports)) for name in PORTS}
+    return found | {f"LAB_PORT_{name}": _pair(ports) for name in PORT_PAIRS}
 
 
 def projects_of_tests(client: Any, folder: Path) -> list[str]:

@@ -69,6 +69,8 @@ def test_no_image_is_latest_of_somebody_else() -> None:
         ({"LAB_REGIONS": "us-east-1,eu-west-1"}, ["eu-west-1", "docker-compose.yml", "services"]),
         ({"LAB_ENGINE": "dynalite"}, ["LAB_ENGINE", "localstack", "ministack", "dynalite"]),
         ({"LAB_SPEED": "fast"}, ["LAB_SPEED", "fast"]),
+        ({"LAB_BACKBONE": "10.77.0"}, ["LAB_BACKBONE", "10.77.0", "two numbers"]),
+        ({"LAB_BACKBONE": "10.777"}, ["LAB_BACKBONE", "10.777"]),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_expected(environment: dict[str, str], words: list[str]) -> None:
