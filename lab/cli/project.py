@@ -89,6 +89,11 @@ class RunningLab:
         return Path(self.instance.state_dir).parent
 
     @property
+    def keeps_data(self) -> str | None:
+        """Why a fault cannot lose a region's data from here; None where it can."""
+        return None
+
+    @property
     def processes(self) -> tuple[int, ...]:
         """The processes of this machine that all others of the lab come from; none if it runs elsewhere."""
         return (self.instance.pid,) if self.instance.pid else ()

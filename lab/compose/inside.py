@@ -17,15 +17,20 @@ VARIABLE = "LAB_IN_CONTAINER"
 class InsideLab(RunningLab):
     """A lab of which this process is a container."""
 
+    @property
+    def keeps_data(self) -> str | None:
+        """As `RunningLab.keeps_data`."""
+        return (
+            "losing a region's data means killing its container, and this container has no Docker; "
+            "run `lab drill` on the host instead"
+        )
+
     def call(
         self, method: str, path: str, body: Any = None, *, query: dict[str, str] | None = None, limit_s: float = 10.0
     ) -> Any:
         """As `RunningLab.call`; a fault that only Docker can cause is refused."""
         if method == "POST" and path == "/api/faults" and isinstance(body, dict) and body.get("lose_data"):
-            raise UserError(
-                "unknown: losing a region's data means killing its container, and this container has no Docker; "
-                "run `lab drill` on the host instead"
-            )
+            raise UserError(str(self.keeps_data))
         return super().call(method, path, body, query=query, limit_s=limit_s)
 
 

@@ -87,6 +87,12 @@ class Report:
         return EXIT_STATUS[self.verdict]
 
 
+def impossible_report(name: str, scenario: OutageScenario, reason: str, *, speed: float = 1.0) -> Report:
+    """The report of a drill whose fault cannot be caused from where it runs: it has not begun, and proves nothing."""
+    finding = Finding("the fault can be caused from here", "unknown", reason)
+    return Report(name, _outage_title(scenario), "unknown", (finding,), speed=speed)
+
+
 def outage_report(
     name: str, scenario: OutageScenario, history: History, bound: FailoverBound, *, speed: float = 1.0
 ) -> Report:

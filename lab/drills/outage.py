@@ -19,7 +19,7 @@ from lab.core.drill_outage import (
     StartLoad,
     StopLoad,
 )
-from lab.core.drill_report import Report, outage_report
+from lab.core.drill_report import Report, impossible_report, outage_report
 from lab.core.history import Operation
 from lab.core.scenario import (
     OutageScenario,
@@ -89,6 +89,8 @@ def _run(name: str, lab: Lab, options: DrillOptions, *, hang: bool) -> Report:
         outage_limit_ms=limit_ms,
         return_limit_ms=limit_ms,
     )
+    if options.lose_data and (reason := lab.running.keeps_data):
+        return impossible_report(name, scenario, reason, speed=lab.speed)
     drill = _LiveOutage(lab, scenario, routing, Recorder(options.on_event))
     try:
         asyncio.run(drill.run())

@@ -28,7 +28,8 @@ def print_report(report: Report, console: Console | None = None) -> None:
     """Print timeline, places or contests, findings and verdict; readable at 100 columns."""
     console = console or Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     console.print(f"\n[bold]{report.drill}[/]: {report.title} (speed {report.speed:g})\n", soft_wrap=True)
-    _print_timeline(report, console)
+    if report.timeline:
+        _print_timeline(report, console)
     if report.places:
         _print_places(report, console)
     if report.contests:

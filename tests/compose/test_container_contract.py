@@ -5,6 +5,7 @@ One set of regions for all tests of an engine; each test has tables and function
 
 from __future__ import annotations
 
+import http.client
 import io
 import itertools
 import json
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from lab.compose.docker_faults import ContainerFault, break_region
@@ -205,6 +207,53 @@ def test_a_region_outside_the_lab_is_refused(regions: RegionContainers) -> None:
         elsewhere.list_tables()
 
 
+def test_a_load_balancer_and_an_accelerator_have_ports_of_the_host(regions: RegionContainers) -> None:
+    elb = regions.client("elbv2", WEST)
+    balancer = elb.create_load_balancer(Name="told", Subnets=["subnet-a", "subnet-b"])["LoadBalancers"][0]
+    answer = {"StatusCode": "200", "ContentType": "text/plain", "MessageBody": "told by the load balancer"}
+    elb.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=80,
+        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": answer}],
+    )
+    accelerators = boto3.client(
+        "globalaccelerator",
+        region_name=WEST,
+        endpoint_url=regions.lab.topology.url(regions.lab.topology.global_address, 4566),
+        aws_access_key_id="lab",
+        aws_secret_access_key="lab",
+    )
+    made = accelerators.create_accelerator(Name="told", IdempotencyToken="told")["Accelerator"]
+    listener = accelerators.create_listener(
+        AcceleratorArn=made["AcceleratorArn"], Protocol="TCP", PortRanges=[{"FromPort": 80, "ToPort": 80}]
+    )["Listener"]
+    accelerators.create_endpoint_group(
+        ListenerArn=listener["ListenerArn"],
+        EndpointGroupRegion=WEST,
+        EndpointConfigurations=[{"EndpointId": balancer["LoadBalancerArn"]}],
+    )
+    names = regions.lab.place("tokyo").resolver.lookup(balancer["DNSName"]).addresses
+    for address in (*names, *made["IpSets"][0]["IpAddresses"]):
+        host, port = regions.lab.topology.reachable(address, 80)
+        assert host == "127.0.0.1"
+        headers = {"Host": balancer["DNSName"] if address in names else made["DnsName"]}
+        found = regions.lab.eventually(lambda h=host, p=port, sent=headers: get(h, p, sent), within_s=60)
+        assert found == (200, b"told by the load balancer")
+
+
+def get(host: str, port: int, headers: dict[str, str]) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(host, port, timeout=10)
+    try:
+        connection.request("GET", "/", headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except http.client.HTTPException as error:
+        raise AssertionError(f"{host}:{port}: {error!r}") from error
+    finally:
+        connection.close()
+
+
 def test_a_region_that_was_killed_comes_back_with_its_tables_and_functions(
     regions: RegionContainers, table: str
 ) -> None:
@@ -249,6 +298,16 @@ def test_everything_restarted_at_once_serves_again(regions: RegionContainers, ta
 def served(answer: Any) -> Any:
     assert answer.status == 200, answer
     return answer
+
+
+def test_a_drill_in_a_container_that_needs_docker_says_unknown_and_why(regions: RegionContainers) -> None:
+    done = regions.run("drill", "region_outage", "--lose-data", "--json")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["verdict"]) == (2, "unknown")
+    assert "this container has no Docker" in report["findings"][0]["summary"]
+    told = regions.run("drill", "region_outage", "--lose-data").stdout
+    assert "Verdict: unknown" in told and "run `lab drill` on the host" in told
+    assert not regions.lab.faults.faults
 
 
 DRILL = """
