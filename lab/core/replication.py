@@ -178,7 +178,9 @@ class Replication:
         group.scanned[region] = group.draining[region] = 0
         self._filling.forget(name, region)
         others = [other for other in group.replicas if other != region]
-        state = ReplicaState(self._filling.state(name, region).created_ms, filled=not others)
+        # What was not counted yet after an earlier loss stays to be counted, over a restart too.
+        bound_ms = now_ms if region in self._unaccounted else 0
+        state = ReplicaState(self._filling.state(name, region).created_ms, filled=not others, bound_ms=bound_ms)
         if not group.filled and others:
             # Nobody is known to have all of it: what is lost is known when it is known what the others have.
             state = replace(state, bound_ms=now_ms)

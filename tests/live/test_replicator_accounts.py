@@ -43,6 +43,13 @@ class JournalsWhileAnEngineDies(Journals):
         return [Acknowledged(TABLE, KEY, 500, WEST, 5, of_this_run=self.reads == 1)]
 
 
+def started(store: SqliteStore) -> Replication:
+    core = Replication(store)
+    core.on_faults(FaultSet())
+    core.on_tables(TABLES)
+    return core
+
+
 def scan_all(core: Replication) -> None:
     """Answer every scan with an empty page, and every stream with its end."""
     while core.is_busy():
@@ -57,9 +64,7 @@ def scan_all(core: Replication) -> None:
 def test_a_write_that_is_lost_while_earlier_losses_are_counted_is_counted_too(tmp_path: Path) -> None:
     async def test() -> None:
         store = SqliteStore(tmp_path / "replicator.sqlite")
-        core = Replication(store)
-        core.on_faults(FaultSet())
-        core.on_tables(TABLES)
+        core = started(store)
         engines = {region: Engine(region, UnixAddress(str(tmp_path / region))) for region in (EAST, WEST)}
         journals = JournalsWhileAnEngineDies(core)
         losses = Losses(core, store, engines, journals, lambda task: None, print)
@@ -82,3 +87,23 @@ def test_a_write_that_is_lost_while_earlier_losses_are_counted_is_counted_too(tm
         store.close()
 
     asyncio.run(test())
+
+
+def test_a_loss_that_is_not_counted_yet_is_counted_by_a_replicator_that_is_started_after_another_loss(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path / "replicator.sqlite")
+    core = started(store)
+    for region in (EAST, WEST):
+        core.on_reset(region, 400)
+    scan_all(core)
+    core.on_reset(WEST, 600)
+    store.close()
+    store = SqliteStore(tmp_path / "replicator.sqlite")
+    core = started(store)
+    scan_all(core)
+    assert core.unaccounted()
+    core.on_acknowledged([Acknowledged(TABLE, KEY, 500, WEST, 5, of_this_run=False)], 800)
+    assert [lost.key for _, lost in store.lost(0, 10)] == [KEY]
+    store.close()
+    assert not started(SqliteStore(tmp_path / "replicator.sqlite")).unaccounted()
