@@ -159,14 +159,9 @@ def _is_up(run: Run, folder: Path) -> bool:
 
 def _images(run: Run, environment: Mapping[str, str], engine: str) -> list[Finding]:
     """The lab's images, or what they are built on, or a registry to pull that from."""
-    tag = environment.get("LAB_TAG") or "latest"
-    own = [f"multi-region-lab/lab:{tag}", f"multi-region-lab/region-{engine}:{tag}", f"multi-region-lab/client:{tag}"]
-    if not _missing(run, own):
+    if not _missing(run, _own_images(environment, engine)):
         return [Finding("images", True, "the lab's are built")]
-    base = [f"python:{environment.get('PYTHON_TAG') or '3.13-slim'}"]
-    if engine == "localstack":
-        base.append(f"localstack/localstack:{environment.get('LOCALSTACK_TAG') or '4.14.0'}")
-    missing = _missing(run, base)
+    missing = _missing(run, _base_images(environment, engine))
     if not missing:
         return [Finding("images", True, "not built yet; `docker compose up` builds them from images that are here")]
     if _registry_answers():
@@ -179,6 +174,27 @@ def _images(run: Run, environment: Mapping[str, str], engine: str) -> list[Findi
             "(`make images` there, `docker load` here; docs/compose.md)",
         )
     ]
+
+
+def carried_images(environment: Mapping[str, str], run: Run | None = None) -> bool:
+    """Whether the lab's images are here without what they are built on: they were made on another machine."""
+    run = run or _run
+    engine = environment.get("LAB_ENGINE") or "localstack"
+    return not _missing(run, _own_images(environment, engine)) and bool(
+        _missing(run, _base_images(environment, engine))
+    )
+
+
+def _own_images(environment: Mapping[str, str], engine: str) -> list[str]:
+    tag = environment.get("LAB_TAG") or "latest"
+    return [f"multi-region-lab/{name}:{tag}" for name in ("lab", f"region-{engine}", "client")]
+
+
+def _base_images(environment: Mapping[str, str], engine: str) -> list[str]:
+    found = [f"python:{environment.get('PYTHON_TAG') or '3.13-slim'}"]
+    if engine == "localstack":
+        found.append(f"localstack/localstack:{environment.get('LOCALSTACK_TAG') or '4.14.0'}")
+    return found
 
 
 def _missing(run: Run, images: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab.compose.host import find_project
 from lab.compose.layout import topology_of
-from lab.doctor import examine
+from lab.doctor import carried_images, examine
 from lab.errors import EnvironmentFailure, UserError
 
 BUILD_LIMIT_S = 1800.0
@@ -76,10 +76,11 @@ class ContainersUp:
             )
 
     def start(self) -> None:
-        """Build what is missing and start. Raises EnvironmentFailure; nothing is left then."""
-        done = compose(self._folder, [*self._profiles, "build", "--quiet"], BUILD_LIMIT_S, self._environment)
-        if done.returncode != 0:
-            raise EnvironmentFailure(f"the images cannot be built: {explained(done.stderr)}")
+        """Build what is missing or has changed, and start. Raises EnvironmentFailure."""
+        if not carried_images(self._environment):
+            done = compose(self._folder, [*self._profiles, "build", "--quiet"], BUILD_LIMIT_S, self._environment)
+            if done.returncode != 0:
+                raise EnvironmentFailure(f"the images cannot be built: {explained(done.stderr)}")
         done = compose(self._folder, [*self._profiles, "up", "--wait", "--no-build"], UP_LIMIT_S, self._environment)
         if done.returncode != 0:
             raise EnvironmentFailure(f"the containers did not come up: {explained(done.stderr)}{self._last_words()}")

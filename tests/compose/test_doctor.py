@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lab.doctor import Finding, examine
+from lab.doctor import Finding, carried_images, examine
 
 GOOD = {
     "docker version": (0, "27.0.1\n"),
@@ -87,6 +88,16 @@ def test_of_two_ports_the_one_in_use_is_named_and_both_are_moved(tmp_path: Path)
         found = examined(tmp_path, {}, LAB_PORT_ACCELERATOR=f"{port}-{port + 1}")["ports"]
     assert found.ok is False and f"127.0.0.1:{port}" in found.found
     assert re.search(r"LAB_PORT_ACCELERATOR=\d+-\d+ ", found.found)
+
+
+def test_images_that_were_carried_here_are_not_built_again() -> None:
+    def only(*here: str) -> Callable[[list[str]], tuple[int, str]]:
+        return lambda line: (0, "") if any(name in line[-1] for name in here) else (1, "no such image")
+
+    assert carried_images({}, only("multi-region-lab/"))
+    assert not carried_images({}, only("multi-region-lab/", "python", "localstack"))
+    assert not carried_images({}, only("multi-region-lab/lab", "multi-region-lab/client"))
+    assert not carried_images({"LAB_ENGINE": "ministack"}, only("multi-region-lab/", "python"))
 
 
 def test_ministack_regions_need_no_licence(tmp_path: Path) -> None:
