@@ -33,6 +33,7 @@ def up_in_containers(project: Project, *, engine: str | None, speed: float | Non
         with gate.held():
             done = True
     except Stopped:
+        ignore_signals()
         print("\nStopping ...", file=sys.stderr, flush=True)
         return 130
     finally:

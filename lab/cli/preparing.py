@@ -77,7 +77,7 @@ def prepare(settings: Settings, plan: DeploymentPlan) -> Prepared:
     run_dir: Path | None = None
     try:
         dead = clear_remains(state_dir)
-        sweep_run_dirs(Path(tempfile.gettempdir()))
+        sweep_run_dirs(Path(tempfile.gettempdir()), state_dir)
         check_addresses(make_topology(settings, run_dir=""))
         run_dir = Path(tempfile.mkdtemp(prefix=RUN_DIR_PREFIX))  # mode 0700
         claim_run_dir(run_dir, state_dir)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -24,6 +26,7 @@ from lab.supervisor.instance import clear_remains, lock_state, remove_run_dir
 from lab.supervisor.parent import LOCK_VARIABLE, OWNER_VARIABLE, PARENT_VARIABLE
 
 STOP_LIMIT_S = 10.0
+SAME_S = 1.0
 
 
 class Stopped(BaseException):
@@ -41,12 +44,14 @@ class StartFailed(LabError):
 class SignalGate:
     """From its making on SIGTERM, SIGHUP and SIGINT raise Stopped; within `held` only at its end.
 
-    What is being made while a signal comes must be known before it can be undone.
+    What is being made while a signal comes must be known before it can be undone. Signals that follow one within a
+    second change nothing: they would interrupt what the first one has begun.
     """
 
     def __init__(self) -> None:
         self._held = False
         self._came = False
+        self._raised_s = -math.inf
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue  # `nohup lab up &` outlives its terminal; SIGINT, which shells have their jobs ignore, ends it
@@ -55,6 +60,12 @@ class SignalGate:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._came = True
         if not self._held:
+            self._stop()
+
+    def _stop(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._raised_s >= SAME_S:
+            self._raised_s = now_s
             raise Stopped
 
     @contextlib.contextmanager
@@ -66,7 +77,7 @@ class SignalGate:
         finally:
             self._held = False
         if self._came:
-            raise Stopped
+            self._stop()
 
 
 def ignore_signals() -> None:

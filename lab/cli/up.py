@@ -84,6 +84,7 @@ def up(
         )
         return 0 if status == 0 else 1
     except Stopped:
+        ignore_signals()
         _say_stopping(as_json)
         return 0 if lab is not None and not detach else 130
     finally:

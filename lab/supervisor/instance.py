@@ -154,15 +154,16 @@ def remove_run_dir(run_dir: Path) -> None:
             time.sleep(0.02)  # a process that was killed a moment ago still made or removed a file in it
 
 
-def sweep_run_dirs(temporary: Path) -> None:
-    """Remove the run folders of dead labs whose project folders are gone too, so that nobody will clear them away.
+def sweep_run_dirs(temporary: Path, state_dir: Path) -> None:
+    """Remove the run folders of dead labs that nobody will clear away: of project folders that are gone, and of starts
+    in `state_dir` that were killed before they had said so, whose lock the caller has by now.
 
     A run folder names its state folder in `state`, which `claim_run_dir` wrote; a folder without it is let alone.
     """
     for claim in temporary.glob(f"{RUN_DIR_PREFIX}*/{CLAIM}"):
         with contextlib.suppress(OSError):
-            state_dir = Path(claim.read_text())
-            if claim.stat().st_uid == os.getuid() and not state_dir.exists():
+            claimed = Path(claim.read_text())
+            if claim.stat().st_uid == os.getuid() and (not claimed.exists() or claimed == state_dir.resolve()):
                 remove_run_dir(claim.parent)
 
 

@@ -65,6 +65,16 @@ def test_a_start_goes_on_though_nobody_reads_its_progress(lab: CliLab) -> None:
     assert lab.json("status")["ok"] is True
 
 
+def test_a_storm_of_signals_ends_it_in_order(lab: CliLab) -> None:
+    process = lab.foreground()
+    wait_for_table(process)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGHUP) * 25:
+        process.send_signal(number)
+    _, err = close(process)
+    assert (process.returncode, "Traceback" in err) == (0, False), err
+    lab.assert_nothing_left()
+
+
 @pytest.mark.parametrize("progress", ["supervisor.log", "instance.json"])
 def test_ctrl_c_while_it_starts_leaves_nothing(lab: CliLab, progress: str) -> None:
     process = lab.foreground()

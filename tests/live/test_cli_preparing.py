@@ -74,6 +74,14 @@ def test_the_supervisor_has_the_lock_from_its_first_moment_to_its_last(tmp_path:
     assert not list(temporary.iterdir())
 
 
+def test_what_a_start_that_was_killed_left_is_cleared_by_the_next(tmp_path: Path, temporary: Path) -> None:
+    settings = settings_of(tmp_path)
+    os.close(prepare(settings, make_plan(settings)).lock)  # as if killed before it had begun anything else
+    prepared = prepare(settings, make_plan(settings))
+    assert [str(path) for path in temporary.iterdir()] == [prepared.topology.run_dir]
+    os.close(prepared.lock)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_supervisor_that_is_ended_at_once_leaves_nothing(
     tmp_path: Path, temporary: Path, number: signal.Signals

@@ -343,7 +343,7 @@ def test_the_run_folder_of_a_lab_whose_project_is_gone_is_swept_and_others_are_n
         folder.mkdir()
     claim_run_dir(gone, tmp_path / "removed" / ".lab")
     claim_run_dir(lives, tmp_path)
-    sweep_run_dirs(tmp_path)
+    sweep_run_dirs(tmp_path, tmp_path / "another" / ".lab")
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["lab-lives", "lab-strange"]
 
 
