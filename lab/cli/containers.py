@@ -56,7 +56,7 @@ def _undo(start: ContainersUp) -> None:
     try:
         start.undo()
     except EnvironmentFailure as error:
-        print(f"lab: {error}; once Docker answers, `docker compose --profile three down -v` does it", file=sys.stderr)
+        print(f"lab: {error}; once Docker answers, `lab down` removes what is left", file=sys.stderr)
 
 
 def down_containers(project: Project, *, quiet: bool, as_json: bool) -> bool:

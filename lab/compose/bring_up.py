@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.compose.attach import STATE_FOLDER
 from lab.compose.host import find_project
 from lab.compose.layout import topology_of
 from lab.doctor import carried_images, examine
@@ -44,7 +46,7 @@ REASONS = (
     (r"Pool overlaps", "another network has these addresses: choose others, LAB_BACKBONE=10.91"),
     (
         r"Cannot connect to the Docker daemon|error during connect",
-        "Docker does not answer any more: start it; `docker compose --profile three down -v` removes what is left",
+        "Docker does not answer any more: start it again",
     ),
 )
 
@@ -81,6 +83,8 @@ class ContainersUp:
             done = compose(self._folder, [*self._profiles, "build", "--quiet"], BUILD_LIMIT_S, self._environment)
             if done.returncode != 0:
                 raise EnvironmentFailure(f"the images cannot be built: {explained(done.stderr)}")
+        # While Docker has stopped, this tells the other commands that there are containers.
+        (self._folder / STATE_FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
         done = compose(self._folder, [*self._profiles, "up", "--wait", "--no-build"], UP_LIMIT_S, self._environment)
         if done.returncode != 0:
             raise EnvironmentFailure(f"the containers did not come up: {explained(done.stderr)}{self._last_words()}")
@@ -119,6 +123,7 @@ def take_down(folder: Path, environment: dict[str, str] | None = None, *, name: 
     done = compose(folder, arguments, DOWN_LIMIT_S, environment or dict(os.environ))
     if done.returncode != 0:
         raise EnvironmentFailure(f"not everything was removed: {explained(done.stderr)}")
+    shutil.rmtree(folder / STATE_FOLDER, ignore_errors=True)
 
 
 def explained(output: str) -> str:
