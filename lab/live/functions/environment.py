@@ -9,10 +9,8 @@ between events (background threads go on), limits on memory, files and processes
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +27,7 @@ from lab.live.clock import HANDLER_FLOOR_S, Clock, now_ms
 from lab.live.functions import runtime_api
 from lab.live.functions.event import Event, Outcome
 from lab.live.functions.runtime_api import RuntimeConnection
+from lab.live.functions.runtime_port import RuntimePort
 from lab.live.functions.runtime_process import RuntimeProcess
 
 INIT_LIMIT_MS = 10_000
@@ -89,15 +88,10 @@ class Environment:
         self.log_stream = log_stream_name(today.tm_year, today.tm_mon, today.tm_mday, rng)
         self._temporary = settings.scratch / self.log_stream[-12:]
         self._temporary.mkdir(parents=True)
-        self._listener = socket.create_server((settings.address, 0))
-        self._listener.setblocking(False)
-        self._loop.add_reader(self._listener, self._accept)
-        self._runtime_api = f"{settings.address}:{self._listener.getsockname()[1]}"
-        self.host = self._runtime_api.encode()
+        self._port = RuntimePort(settings.address, self)
+        self.host = self._port.host.encode()
         self.max_body_bytes = MAX_RESPONSE_BYTES
         self._timeout_s = settings.clock.deadline_s(function.timeout_s * 1000, floor_s=HANDLER_FLOOR_S)
-        self._connections: set[RuntimeConnection] = set()
-        self._accepting: set[asyncio.Task[object]] = set()
         self._process: RuntimeProcess | None = None
         self._ending: list[RuntimeProcess] = []
         self._phase: Phase = "cold"
@@ -164,8 +158,7 @@ class Environment:
         self._stop_process()
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
+        self._port.close()
         if event is not None:
             event.fail(error)
 
@@ -173,8 +166,7 @@ class Environment:
         """After `kill`: wait until no process is left, then remove its folder."""
         for process in list(self._ending):
             await process.ended()
-        if self._accepting:
-            await asyncio.wait(self._accepting)  # each is turned away by `opened`
+        await self._port.closed()
         await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
 
     def status(self) -> EnvironmentStatus:
@@ -202,7 +194,7 @@ class Environment:
             self._log([f"INIT_START Runtime Version: python:{version}"])
         variables = environment_variables(
             self.function,
-            runtime_api=self._runtime_api,
+            runtime_api=self._port.host,
             runtime_dir=str(self._settings.runtime_dir),
             log_stream=self.log_stream,
             temporary_dir=str(self._temporary),
@@ -233,8 +225,7 @@ class Environment:
             process, self._process = self._process, None
             self._ending.append(process)
             process.kill()
-        for connection in list(self._connections):
-            connection.abort()
+        self._port.abort_connections()
 
     def _exited(self, return_code: int) -> None:
         """The process ended by itself, or could not be started."""
@@ -298,18 +289,7 @@ class Environment:
         if self._started == 0.0:
             self._begin_invoke_phase()
         remaining_ms = int(((self._deadline or 0.0) - self._loop.time()) * 1000)
-        extra = f"Lambda-Runtime-Client-Context: {event.client_context}\r\n" if event.client_context else ""
-        connection.write(
-            (
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                f"Lambda-Runtime-Aws-Request-Id: {event.request_id}\r\n"
-                f"Lambda-Runtime-Deadline-Ms: {now_ms() + remaining_ms}\r\n"
-                f"Lambda-Runtime-Invoked-Function-Arn: {event.arn}\r\n"
-                f"Lambda-Runtime-Trace-Id: {event.trace_id}\r\n{extra}"
-                f"Content-Length: {len(event.payload)}\r\n\r\n"
-            ).encode("latin-1", "replace")
-            + event.payload
-        )
+        connection.write(runtime_api.invocation(event, now_ms() + remaining_ms))
 
     def _finish(
         self, payload: bytes, error: str | None, status: str | None = None, error_type: str | None = None
@@ -391,25 +371,14 @@ class Environment:
 
     # the runtime's calls
 
-    def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError, InterruptedError, ConnectionAbortedError):
-            connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = self._loop.create_task(
-                self._loop.connect_accepted_socket(lambda: RuntimeConnection(self), connection)
-            )
-            self._accepting.add(task)
-            task.add_done_callback(self._accepting.discard)
-
     def opened(self, connection: RuntimeConnection) -> None:
         if self._process is None or self._closed:
             connection.abort()
         else:
-            self._connections.add(connection)
+            self._port.connections.add(connection)
 
     def closed(self, connection: RuntimeConnection) -> None:
-        self._connections.discard(connection)
+        self._port.connections.discard(connection)
         if self._waiting is connection:
             self._waiting = None  # the process's end follows
 

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import httptools
 
+from lab.live.functions.event import Event
+
 PREFIX = b"/2018-06-01/runtime/"
 NEXT = PREFIX + b"invocation/next"
 NEXT_LINE = b"GET " + NEXT + b" HTTP/1.1\r\n"
@@ -48,6 +50,20 @@ WRONG_REQUEST_ID = _error(b"400 Bad Request", b"InvalidRequestID", b"Invalid req
 NOT_FOUND = _error(b"404 Not Found", b"NotFound", b"no such path in the Runtime API 2018-06-01")
 REFUSED = _error(b"403 Forbidden", b"Forbidden", b"only this environment's runtime may call this", close=True)
 MALFORMED = _error(b"400 Bad Request", b"BadRequest", b"malformed HTTP", close=True)
+
+
+def invocation(event: Event, deadline_ms: int) -> bytes:
+    """The answer to `next`: the event, to be handled until `deadline_ms` since the epoch."""
+    context = f"Lambda-Runtime-Client-Context: {event.client_context}\r\n" if event.client_context else ""
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        f"Lambda-Runtime-Aws-Request-Id: {event.request_id}\r\n"
+        f"Lambda-Runtime-Deadline-Ms: {deadline_ms}\r\n"
+        f"Lambda-Runtime-Invoked-Function-Arn: {event.arn}\r\n"
+        f"Lambda-Runtime-Trace-Id: {event.trace_id}\r\n{context}"
+        f"Content-Length: {len(event.payload)}\r\n\r\n"
+    )
+    return head.encode("latin-1", "replace") + event.payload
 
 
 class RuntimeCalls(Protocol):
