@@ -24,12 +24,12 @@ from lab.cli.dig import describe_record, print_reasons
 from lab.cli.output import reader_gone
 from lab.cli.place_connection import connect, describe_choice, tls_context
 from lab.cli.project import Project, RunningLab
+from lab.cli.sockets import ask_dns
 from lab.core.route53.name import NameSyntaxError, to_wire
 from lab.core.topology import Place
 from lab.errors import LabUnreachable, UserError
 from lab.live.stub_resolver import StubResolver
 
-EXPLAIN_LIMIT_S = 2.0
 SECONDS_MAX = 86_400.0
 
 Step = Literal["resolved", "explained", "connected", "answered", "failed"]
@@ -187,12 +187,12 @@ def _call(
 
 
 def _explanation(lab: RunningLab, place: Place | None, name: str) -> tuple[Any, list[Any]]:
-    """The record that answers, and why, as control tells it; DNS works on without control, which only explains it."""
+    """The record that answers, and why; nothing of both if nobody explains it."""
     query = {"name": name, "type": "A"}
     if place is not None:
         query["client"] = place.subnet
     try:
-        explained = lab.call("GET", "/api/resolve", query=query, limit_s=EXPLAIN_LIMIT_S)
+        explained = ask_dns(lab, query)
     except LabUnreachable:
         return None, []
     return explained.get("record"), explained.get("reason", [])

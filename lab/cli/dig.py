@@ -7,6 +7,7 @@ from typing import Any, TextIO
 import click
 
 from lab.cli.project import Project
+from lab.cli.sockets import ask_dns
 
 
 @click.command(short_help="ask the lab's DNS from a place")
@@ -23,7 +24,7 @@ def dig(project: Project, name: str, type: str, place: str | None, explain: bool
     subnet = lab.place(place).subnet if place is not None else None
     if subnet is not None:
         query["client"] = subnet
-    answer = lab.call("GET", "/api/resolve", query=query)
+    answer = ask_dns(lab, query)
     if as_json:
         from lab.report import print_json
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from lab.core.topology import Topology
 from lab.errors import LabUnreachable
@@ -32,6 +33,19 @@ def ask_accelerators(lab: RunningLab, query: str) -> Any:
     if lab.topology.parts:  # in containers the parts are asked through control
         return lab.call("GET", f"/api/accelerators{query}")
     return ask_part(lab.topology, "edge", f"/status/accelerators{query}")
+
+
+def ask_dns(lab: RunningLab, query: dict[str, str]) -> Any:
+    """What the lab's DNS answers to `name`, `type` and `client` of a query, and why. Raises LabError.
+
+    DNS needs no control to answer; in containers only control reaches the part that does.
+    """
+    try:
+        return lab.call("GET", "/api/resolve", query=query, limit_s=ANSWER_LIMIT_S)
+    except LabUnreachable:
+        if lab.topology.parts:
+            raise
+        return ask_part(lab.topology, "edge", f"/resolve?{urlencode(query)}")
 
 
 def ask_part(topology: Topology, part: str, target: str, *, limit_s: float = ANSWER_LIMIT_S) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -169,6 +171,17 @@ def test_dig_from_a_place_is_what_dig_with_its_subnet_says(lab: CliLab) -> None:
     assert found["record"]["set_identifier"] == "us-west-2"
     absent = lab.run("dig", "nothing.lab.test")
     assert (absent.status, absent.out.startswith("NXDOMAIN")) == (1, True)
+
+
+def test_dns_is_asked_and_explained_while_control_is_away(lab: CliLab) -> None:
+    (control,) = [part["pid"] for part in lab.json("status")["parts"] if part["part"] == "control"]
+    os.kill(control, signal.SIGSTOP)
+    try:
+        found = lab.json("dig", "api.lab.test", "--from", "seattle")
+    finally:
+        os.kill(control, signal.SIGCONT)
+    assert found["record"]["set_identifier"] == "us-west-2"
+    assert any(reason["text"] == "us-west-2: chosen" for reason in found["reason"])
 
 
 def test_a_name_of_no_zone_and_an_unknown_place_are_told(lab: CliLab) -> None:
