@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,15 @@ from lab.cli.preparing import read_handlers_option, write_plan
 from lab.cli.project import Project, RunningLab
 from lab.cli.sockets import ask_part
 from lab.cli.starting import StartFailed, end_deployment, events, start_deployment
-from lab.config.settings import FILE_NAME, Settings, handlers_folder, load_settings, make_plan, override
+from lab.config.settings import (
+    FILE_NAME,
+    Settings,
+    handlers_folder,
+    load_settings,
+    make_plan,
+    one_machine_settings,
+    override,
+)
 from lab.core import codec
 from lab.core.faults import FaultSet
 from lab.errors import UserError
@@ -90,6 +99,12 @@ def _deploy_in_containers(lab: RunningLab, settings: Settings, began: float, as_
     if not isinstance(lab, ComposeLab):
         raise UserError("handlers are carried into the containers from the host: call `lab deploy` there")
 
+    unread = one_machine_settings(settings)
+    if unread and not as_json:
+        names = ", ".join(unread)
+        print(
+            f"lab: {FILE_NAME} sets {names}, which a lab in containers does not read (docs/compose.md)", file=sys.stderr
+        )
     file = settings.folder / FILE_NAME
     result: dict[str, Any] = {}
     with Progress(shown=not as_json, began_s=began) as progress:

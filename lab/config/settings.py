@@ -24,6 +24,23 @@ REGIONS_MAX = 32
 BLOCK_PATTERN = re.compile(r"127\.(\d{1,3})\Z")
 
 
+ONE_MACHINE = (
+    "regions",
+    "block",
+    "speed",
+    "seed",
+    "domain",
+    "ports",
+    "places",
+    "round_trips",
+    "replication",
+    "clock_skews",
+    "legacy_global_tables",
+    "accelerator_delay_ms",
+    "accelerator_latency",
+)
+
+
 @dataclass(frozen=True)
 class Ports:
     """The ports of every address of the lab."""
@@ -173,6 +190,12 @@ def shipped_handlers() -> Path:
     import lab
 
     return Path(os.path.realpath(lab.__file__)).parent.parent / "handlers"
+
+
+def one_machine_settings(settings: Settings) -> tuple[str, ...]:
+    """What lab.toml sets that only a lab on one machine reads; the containers have variables (docs/compose.md)."""
+    default = Settings(settings.folder)
+    return tuple(name for name in ONE_MACHINE if getattr(settings, name) != getattr(default, name))
 
 
 def handlers_folder(settings: Settings) -> Path:

@@ -11,7 +11,15 @@ import pytest
 
 from lab.config import schema
 from lab.config.lines import key_lines, line_of
-from lab.config.settings import Settings, load_settings, make_plan, make_topology, override, project_folder
+from lab.config.settings import (
+    Settings,
+    load_settings,
+    make_plan,
+    make_topology,
+    one_machine_settings,
+    override,
+    project_folder,
+)
 from lab.core.deployment import Route
 from lab.errors import ConfigError, UserError
 
@@ -36,6 +44,12 @@ def test_without_a_file_the_defaults_stand(tmp_path: Path) -> None:
 def test_the_template_says_the_defaults(tmp_path: Path) -> None:
     text = resources.files("lab.config").joinpath("template.toml").read_text()
     assert settings(tmp_path, text) == Settings(tmp_path)
+
+
+def test_settings_that_containers_do_not_read_are_known_by_name(tmp_path: Path) -> None:
+    assert one_machine_settings(Settings(tmp_path)) == ()
+    found = settings(tmp_path, "speed = 3\n[accelerator]\nlatency = true\n[health_check]\npath = '/health'\n")
+    assert one_machine_settings(found) == ("speed", "accelerator_latency")
 
 
 def test_every_example_in_the_template_is_valid(tmp_path: Path) -> None:
