@@ -1,7 +1,9 @@
 """Whether a load balancer's targets are healthy: one machine a target, and what a group and a balancer make of them.
 
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
-Checks begin `interval` after the one before began. A new target is `initial` until one success or a full count of
+Checks begin `interval` after the one before began, or when it has ended if that is later: on AWS it never is, for a
+timeout is shorter than the interval there; here an interval is divided by the lab's speed, and a timeout has a floor in
+real time. A new target is `initial` until one success or a full count of
 failures. One opinion stands for the load balancer; AWS's nodes in several zones each have their own.
 """
 
@@ -28,7 +30,7 @@ class TargetHealth:
 
 @dataclass(frozen=True)
 class StartCheck:
-    """The shell is to make one check now and tell `on_result`; `number` says which."""
+    """The shell is to make one check now and tell `on_result` however it ends; `number` says which."""
 
     number: int
 
@@ -75,22 +77,24 @@ class TargetMachine:
         )
         self._next_ms = now_ms if first_check_ms is None else first_check_ms
         self._number = 0
+        self._under_way = False
         self._successes = 0
         self._failures = 0
 
-    def next_wake_ms(self) -> int:
-        """When the next check begins."""
-        return self._next_ms
+    def next_wake_ms(self) -> int | None:
+        """When the next check begins; None until the one under way has ended."""
+        return None if self._under_way else self._next_ms
 
     def on_wake(self, now_ms: int) -> list[StartCheck]:
         """Begin the check that is due."""
-        if now_ms < self._next_ms:
+        if self._under_way or now_ms < self._next_ms:
             return []
         interval_ms = self.group.health_check_interval_s * 1000
         self._next_ms += interval_ms
         if self._next_ms <= now_ms:  # the machine slept: do not make up for what was missed
             self._next_ms = now_ms + interval_ms
         self._number += 1
+        self._under_way = True
         return [StartCheck(self._number)]
 
     def on_settings(self, group: TargetGroup) -> None:
@@ -98,9 +102,10 @@ class TargetMachine:
         self.group = group
 
     def on_result(self, number: int, result: CheckResult, now_ms: int) -> bool:
-        """Count a check's end; True if the state changed. Results of older checks are ignored."""
-        if number != self._number:
+        """Count a check's end; True if the state changed. What is not under way is ignored."""
+        if not self._under_way or number != self._number:
             return False
+        self._under_way = False
         failed = judge_check(result, self.group.matcher)
         before = self.health.state
         if failed is None:

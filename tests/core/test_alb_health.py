@@ -33,6 +33,7 @@ def run(machine: TargetMachine, *results: CheckResult) -> list[str]:
     states = []
     for result in results:
         now_ms = machine.next_wake_ms()
+        assert now_ms is not None
         (check,) = machine.on_wake(now_ms)
         machine.on_result(check.number, result, now_ms)
         states.append(machine.health.state)
@@ -58,20 +59,22 @@ def test_thresholds_count_in_a_row_both_ways() -> None:
 def test_checks_begin_one_interval_apart_and_missed_ones_are_not_made_up_for() -> None:
     machine = TargetMachine(GROUP, now_ms=0, first_check_ms=3_000)
     assert machine.on_wake(2_999) == []
-    assert machine.on_wake(3_000) == [StartCheck(1)]
-    assert machine.next_wake_ms() == 13_000
-    assert machine.on_wake(13_400) == [StartCheck(2)]
-    assert machine.next_wake_ms() == 23_000
-    assert machine.on_wake(60_000) == [StartCheck(3)]
-    assert machine.next_wake_ms() == 70_000
+    for number, at_ms, next_ms in ((1, 3_000, 13_000), (2, 13_400, 23_000), (3, 60_000, 70_000)):
+        assert machine.on_wake(at_ms) == [StartCheck(number)]
+        machine.on_result(number, GOOD, at_ms + 100)
+        assert machine.next_wake_ms() == next_ms
 
 
-def test_a_result_that_comes_after_the_next_check_began_counts_for_nothing() -> None:
+def test_a_check_that_takes_longer_than_the_interval_counts_and_the_next_one_waits_for_its_end() -> None:
     machine = TargetMachine(GROUP, now_ms=0)
-    machine.on_wake(0)
-    machine.on_wake(10_000)
-    assert not machine.on_result(1, GOOD, 10_001)
-    assert machine.health.state == "initial"
+    for number, at_ms in enumerate((0, 35_000), start=1):
+        assert machine.on_wake(at_ms) == [StartCheck(number)]
+        assert machine.next_wake_ms() is None
+        assert machine.on_wake(at_ms + 10_000) == []
+        machine.on_result(number, CheckResult(timed_out=True), at_ms + 30_000)
+        assert machine.next_wake_ms() == at_ms + 10_000
+    assert machine.health.state == "unhealthy"
+    assert not machine.on_result(2, GOOD, 66_000)  # told twice
 
 
 def test_reasons_are_aws_words() -> None:

@@ -122,9 +122,11 @@ def test_a_matcher_decides_what_is_healthy(tmp_path: Path) -> None:
 
 
 def test_a_target_that_does_not_answer_in_time_fails_by_timeout(tmp_path: Path) -> None:
+    """Also where the lab's speed makes the interval shorter than any timeout."""
+
     async def run() -> None:
         functions = FakeFunctions(wait=asyncio.Event())
-        async with alb(tmp_path, None, checked(unhealthy_threshold=1), functions=functions, speed=3.0) as world:
+        async with alb(tmp_path, None, checked(), functions=functions, speed=SPEED) as world:
             await eventually(lambda: state(world) == "unhealthy")
             assert target(world)["reason"] == "Target.Timeout"
 

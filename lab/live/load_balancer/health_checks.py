@@ -7,6 +7,7 @@ checked. At idle there is one timer for all targets.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 
 from lab.core.alb_health import (
@@ -82,9 +83,9 @@ class HealthChecks:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._machines and not self._closed:
-            due = min(machine.next_wake_ms() for machine in self._machines.values())
-            wait_s = self._clock.wait_s(max(0, due - self.lab_ms()) + 1)
+        due = [at for machine in self._machines.values() if (at := machine.next_wake_ms()) is not None]
+        if due and not self._closed:
+            wait_s = self._clock.wait_s(max(0, min(due) - self.lab_ms()) + 1)
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_due)
 
     def _on_due(self) -> None:
@@ -100,8 +101,11 @@ class HealthChecks:
     async def _check(self, key: Key, machine: TargetMachine, number: int) -> None:
         group = machine.group
         result = await self._result(group, key[1])
-        if self._machines.get(key) is machine and machine.on_result(number, result, self.lab_ms()):
+        if self._machines.get(key) is not machine:
+            return
+        if machine.on_result(number, result, self.lab_ms()):
             self._changed(group, key[1], machine.health)
+        self._schedule()
 
     async def _result(self, group: TargetGroup, target: Target) -> CheckResult:
         condition = self._store.get(FaultSet).region_condition(self._region)
@@ -114,6 +118,9 @@ class HealthChecks:
                 return await self._targets.check(group, target)
         except TimeoutError:
             return CheckResult(timed_out=True)
+        except Exception as error:  # a bug must neither end a target's checks nor pass in silence
+            print(f"health check of {target.id}: {error!r}", file=sys.stderr, flush=True)
+            return CheckResult(failure=f"the load balancer failed: {error!r}")
 
     def targets_of(self, group: TargetGroup) -> list[tuple[Target, TargetHealth]]:
         """A group's targets with their health."""
