@@ -97,8 +97,7 @@ def matches_media_type(media_type: str, binary_media_types: tuple[str, ...]) -> 
 
 def proxy_event(request: ApiRequest, match: RouteMatch, ids: RequestIds, now_ms: int) -> dict[str, Any]:
     """The whole event, ready for JSON."""
-    headers = _event_headers(request, ids)
-    multi_headers = _multi(headers)
+    multi_headers = multi_value_headers(request, ids)
     query = [] if not request.query else _query_pairs(request.query)
     multi_query = _multi(query)
     binary = matches_media_type(_last(multi_headers, "content-type"), match.stage.api.binary_media_types)
@@ -113,16 +112,21 @@ def proxy_event(request: ApiRequest, match: RouteMatch, ids: RequestIds, now_ms:
         "multiValueQueryStringParameters": multi_query or None,
         "pathParameters": match.path_parameters or None,
         "stageVariables": match.stage.stage.variables or None,
-        "requestContext": _request_context(request, match, ids, now_ms, _last(multi_headers, "user-agent") or None),
+        "requestContext": request_context(request, match, ids, now_ms),
         "body": body or None,
         "isBase64Encoded": binary and bool(body),
     }
 
 
-def _request_context(
-    request: ApiRequest, match: RouteMatch, ids: RequestIds, now_ms: int, user_agent: str | None
-) -> dict[str, Any]:
+def multi_value_headers(request: ApiRequest, ids: RequestIds) -> dict[str, list[str]]:
+    """The event's `multiValueHeaders`."""
+    return _multi(_event_headers(request, ids))
+
+
+def request_context(request: ApiRequest, match: RouteMatch, ids: RequestIds, now_ms: int) -> dict[str, Any]:
+    """The event's `requestContext`."""
     stage = match.stage
+    user_agent = next((value for name, value in reversed(request.headers) if name.lower() == "user-agent"), None)
     return {
         "resourceId": match.resource.resource_id,
         "resourcePath": match.resource.path,
@@ -148,7 +152,7 @@ def _request_context(
             "cognitoAuthenticationType": None,
             "cognitoAuthenticationProvider": None,
             "userArn": None,
-            "userAgent": user_agent,
+            "userAgent": user_agent or None,
             "user": None,
         },
         "domainName": stage.domain_name,

@@ -37,8 +37,12 @@ class IdleExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator]
 def install_lab() -> None:
-    """Have DynamoDB's changes kept for the replicator. SIGUSR1 writes every thread's stack into the container's log."""
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
-    from lab.localstack_plugin.dynamodb import install
+    """Have DynamoDB's changes kept for the replicator, and events made by the lab.
 
-    install()
+    SIGUSR1 writes every thread's stack into the container's log.
+    """
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    from lab.localstack_plugin import dynamodb, events
+
+    dynamodb.install()
+    events.install()

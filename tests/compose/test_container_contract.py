@@ -186,6 +186,41 @@ def test_an_edited_handler_is_deployed_in_place(regions: RegionContainers, tmp_p
         deploy(regions, handlers)
 
 
+def test_a_handler_is_given_the_same_event_on_every_engine(regions: RegionContainers, tmp_path: Path) -> None:
+    handlers = Path(__file__).parents[2] / "handlers"
+    echo = tmp_path / "handlers"
+    shutil.copytree(handlers, echo)
+    (echo / "feedback" / "app.py").write_text(
+        "import json\ndef handler(event, context):\n    return {'statusCode': 200, 'body': json.dumps(event)}\n"
+    )
+    try:
+        deploy(regions, echo)
+        place = regions.lab.place("dublin")
+        sent = {"X-Forwarded-For": "203.0.113.9", "X-Lab-Event": "forged", "x-case": "kept"}
+        answer = place.get("http://api.lab.test/health?a=1&a=%20", headers=sent)
+        (api,) = regions.client("apigateway", EAST).get_rest_apis()["items"]
+        host = f"{api['id']}.execute-api.{EAST}.amazonaws.com"
+        address = regions.lab.topology.reachable(regions.lab.topology.region(EAST).address, 80)
+        status, body = get(*address, {"Host": host}, "/prod/health")
+    finally:
+        deploy(regions, handlers)
+    assert status == 200
+    by_host = json.loads(body)
+    assert by_host["headers"]["Host"] == by_host["requestContext"]["domainName"] == host
+    assert (by_host["path"], by_host["requestContext"]["path"]) == ("/health", "/prod/health")
+    event = answer.json()
+    assert sorted(event["headers"]) == sorted(
+        ["Host", "X-Amzn-Trace-Id", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "x-case"]
+    )
+    context = event["requestContext"]
+    assert event["headers"]["X-Forwarded-For"] == f"203.0.113.9, {context['identity']['sourceIp']}"
+    assert context["identity"]["sourceIp"] != "127.0.0.1"
+    assert (event["path"], context["path"], context["domainName"]) == ("/health", "/health", "api.lab.test")
+    assert (event["headers"]["X-Forwarded-Port"], event["headers"]["X-Forwarded-Proto"]) == ("80", "http")
+    assert context["requestId"] == answer.header("x-amzn-requestid")
+    assert event["multiValueQueryStringParameters"] == {"a": ["1", " "]}
+
+
 def deploy(regions: RegionContainers, handlers: Path) -> None:
     """As a user does it, from the folder of the lab."""
     command = [sys.executable, "-m", "lab.cli", "-C", str(regions.lab.folder), "deploy", "--handlers", str(handlers)]
@@ -242,10 +277,10 @@ def test_a_load_balancer_and_an_accelerator_have_ports_of_the_host(regions: Regi
         assert found == (200, b"told by the load balancer")
 
 
-def get(host: str, port: int, headers: dict[str, str]) -> tuple[int, bytes]:
+def get(host: str, port: int, headers: dict[str, str], path: str = "/") -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
-        connection.request("GET", "/", headers=headers)
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except http.client.HTTPException as error:

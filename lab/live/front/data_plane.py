@@ -148,21 +148,18 @@ class DataPlane:
         match = route(stage, request.method)
         return match if isinstance(match, GatewayError) or self._permitted(match) else INVOCATION_REFUSED
 
+    def _api_request(self, request: Request) -> ApiRequest:
+        peer = request.peer or ("127.0.0.1", 0)
+        port = request.local[1] if request.local is not None else self._topology.http_port
+        return ApiRequest(
+            request.method, request.query, request.headers, request.body, peer[0], port, request.http_version
+        )
+
     async def _answer(self, stage: StageMatch | GatewayError, request: Request, ids: RequestIds) -> Response | None:
         match = self._way(stage, request)
         if isinstance(match, GatewayError):
             return error_response(match, ids)
-        peer = request.peer or ("127.0.0.1", 0)
-        api_request = ApiRequest(
-            request.method,
-            request.query,
-            request.headers,
-            request.body,
-            peer[0],
-            request.local[1] if request.local is not None else self._topology.http_port,
-            request.http_version,
-        )
-        event = orjson.dumps(proxy_event(api_request, match, ids, now_ms()))
+        event = orjson.dumps(proxy_event(self._api_request(request), match, ids, now_ms()))
         trace = trace_header(request.headers, ids)
         outcome = await self._invoke(match, event, trace)
         if isinstance(outcome, GatewayError):

@@ -53,9 +53,12 @@ class EngineCalls:
         self._dynamodb = HttpClient(address, limit=dynamodb_max)
         self._others = HttpClient(address, limit=others_max)
 
-    async def forward(self, request: Request, *, keep_host: bool = False, idempotent: bool = False) -> Response:
-        """Pass a request on as it is, without the lab's own headers, and its answer back. Raises EngineFailed."""
+    async def forward(
+        self, request: Request, *, keep_host: bool = False, idempotent: bool = False, told: Headers | None = None
+    ) -> Response:
+        """Pass a request on, of the lab's own headers `told` alone, and its answer back. Raises EngineFailed."""
         headers = [(n, v) for n, v in forwarded(request.headers) if keep_host or n.lower() != "host"]
+        headers += told or []
         if not keep_host:
             headers.append(("Host", self._host))
         response = await self._call(self._others, request.method, request.target, headers, request.body, idempotent)

@@ -17,7 +17,7 @@ from lab.core.api_gateway_error import (
     INTEGRATION_TIMEOUT,
     GatewayError,
 )
-from lab.core.api_gateway_event import RequestIds
+from lab.core.api_gateway_event import RequestIds, request_context
 from lab.core.api_gateway_route import RouteMatch, StageMatch
 from lab.core.faults import RegionCondition
 from lab.core.lambda_errors import (
@@ -28,6 +28,7 @@ from lab.core.lambda_errors import (
     check_request_size,
 )
 from lab.core.topology import ACCOUNT_ID
+from lab.live.clock import now_ms
 from lab.live.front.data_plane import DataPlane, error_response
 from lab.live.front.engine_calls import EngineCalls, EngineFailed, forwarded
 from lab.live.functions import Invocation, InvocationType
@@ -35,6 +36,8 @@ from lab.live.http_client import CallFailed
 from lab.live.http_message import Headers, Request, Response
 
 LATEST = "$LATEST"
+EVENT_HEADER = "x-lab-event"
+"""What LocalStack does not know of a request, for `lab.localstack_plugin.events`."""
 GATEWAYS_OWN = (
     "connection",
     "content-length",
@@ -42,6 +45,8 @@ GATEWAYS_OWN = (
     "server",
     "date",
     "access-control-",
+    "x-amz-apigw-id",
+    "x-amzn-requestid",
     "x-localstack",
 )
 
@@ -129,13 +134,20 @@ class EngineDataPlane(DataPlane):
         target = f"/_aws/execute-api/{stage.api.api_id}/{quote(stage.stage.name)}{stage.resource_path}"
         target += f"?{request.query}" if request.query else ""
         headers = [(n, v) for n, v in forwarded(request.headers) if n.lower() not in ("origin", "expect")]
-        peer = request.peer[0] if request.peer is not None else "127.0.0.1"
-        headers.append(("X-Forwarded-For", peer))
+        api_request = self._api_request(request)
+        told = {
+            "requestContext": request_context(api_request, match, ids, now_ms()),
+            "path": stage.path,
+            "port": api_request.port,
+            "ids": list(ids),
+            "host": request.header("host") or "",
+        }
+        event: Headers = [(EVENT_HEADER, base64.b64encode(orjson.dumps(told)).decode("ascii"))]
         passed = Request(request.method, target, headers, request.body, request.peer, request.local)
         # LocalStack would read API and path out of an execute-api host, and here they are in the path already.
         keep_host = not stage.domain_name.endswith(".amazonaws.com")
         try:
-            response = await self._engine.forward(passed, keep_host=keep_host)
+            response = await self._engine.forward(passed, keep_host=keep_host, told=event)
         except (EngineFailed, CallFailed):
             return error_response(BAD_INTEGRATION_ANSWER, ids)
         head = request.method == "HEAD"
@@ -144,6 +156,8 @@ class EngineDataPlane(DataPlane):
             for n, v in response.headers
             if not n.lower().startswith(GATEWAYS_OWN) or (head and n.lower() == "content-length")
         ]
+        # The names of the request that its event has.
+        response.headers += [("x-amzn-RequestId", ids.request_id), ("x-amz-apigw-id", ids.extended_request_id)]
         return response
 
 
