@@ -40,7 +40,7 @@ async def _run(path: Path, topology: Topology, region: str) -> int:
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await relay((reader, writer), lambda: asyncio.open_unix_connection(socket_path))
 
-    server = await asyncio.start_server(accept, "0.0.0.0", ENGINE_PORT)
+    server = await asyncio.start_server(accept, topology.bind_address("127.0.0.1"), ENGINE_PORT)
     ended, stopped = asyncio.create_task(engine.wait()), asyncio.create_task(stopping.wait())
     await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()

@@ -15,9 +15,9 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class RelayedPorts:
-    """Ports of this machine, each leading to a port of another address, as `{port: (address, port)}`."""
+    """Ports at `listen_host`, each leading to a port of another address, as `{port: (address, port)}`."""
 
-    def __init__(self, ports: dict[int, tuple[str, int]], listen_host: str = "0.0.0.0") -> None:
+    def __init__(self, ports: dict[int, tuple[str, int]], listen_host: str) -> None:
         self._ports, self._listen_host = ports, listen_host
         self._servers: list[asyncio.Server] = []
 

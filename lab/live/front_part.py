@@ -102,7 +102,9 @@ class FrontPart:
         assert own is not None
         relayed = PartAddress(f"engine-{region}", own.host, own.port + RELAY_PORT_OFFSET)
         self._relay = EngineRelay(topology, relayed, engine_address)
-        self._host_ports = RelayedPorts(topology.relayed_ports(topology.front_part(region)))
+        self._host_ports = RelayedPorts(
+            topology.relayed_ports(topology.front_part(region)), topology.bind_address("127.0.0.1")
+        )
 
     async def start(self) -> None:
         """Open all ports. Raises EnvironmentFailure."""

@@ -38,7 +38,9 @@ class ResolverPart:
             watch_health=self._probers.watch,
             endpoint_health=lambda e: self._services.is_available(e) and self._traffic.is_healthy(e),
         )
-        self._host_ports = RelayedPorts(topology.relayed_ports(topology.resolver_part))
+        self._host_ports = RelayedPorts(
+            topology.relayed_ports(topology.resolver_part), topology.bind_address("127.0.0.1")
+        )
 
     async def start(self) -> None:
         """Open the DNS server's and the accelerators' ports and begin to probe. Raises EnvironmentFailure."""

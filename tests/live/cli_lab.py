@@ -89,9 +89,13 @@ class CliLab:
         return json.loads(done.out)
 
     def foreground(self, *options: str) -> subprocess.Popen[str]:
-        """`lab up` as in a terminal, in a process group of its own."""
+        """`lab up` as in a terminal."""
+        return self.begin(*self.command("up", "--block", self.block, *options))
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """A command in the lab's folder, in a process group of its own."""
         return subprocess.Popen(
-            self.command("up", "--block", self.block, *options),
+            words,
             cwd=self.folder,
             env=self._environment(),
             stdout=subprocess.PIPE,

@@ -277,6 +277,28 @@ class ReplicatorLab:
         return first
 
 
+async def metric(lab: ReplicatorLab, name: str, table: str, source: str, target: str) -> list[dict[str, float]]:
+    """The data points of a metric of global tables in the CloudWatch of `source`, over the last ten minutes."""
+    now = int(time.time())
+    request = {
+        "Namespace": "AWS/DynamoDB",
+        "MetricName": name,
+        "Dimensions": [{"Name": "TableName", "Value": table}, {"Name": "ReceivingRegion", "Value": target}],
+        "StartTime": now - 600,
+        "EndTime": now + 60,
+        "Period": 3600,
+        "Statistics": ["SampleCount", "Average", "Minimum", "Maximum"],
+    }
+    headers = [
+        ("X-Amz-Target", "GraniteServiceVersion20100801.GetMetricStatistics"),
+        ("Content-Type", "application/x-amz-json-1.0"),
+        ("Authorization", f"AWS4-HMAC-SHA256 Credential=x/20260101/{source}/monitoring/aws4_request, Signature=0"),
+    ]
+    response = await lab.client(f"engine-{source}").call("POST", "/", headers, orjson.dumps(request))
+    points: list[dict[str, float]] = orjson.loads(response.body).get("Datapoints") or []
+    return points
+
+
 async def eventually(condition: Callable[[], Any], within_s: float = DEADLINE_S) -> Any:
     """Wait until an async condition gives something true."""
     deadline = time.monotonic() + within_s

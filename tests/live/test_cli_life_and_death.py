@@ -197,15 +197,8 @@ def test_a_kill_while_pip_installs_ends_pip_too(lab: CliLab, victim: str) -> Non
 
 def up_ignoring(lab: CliLab, number: str) -> subprocess.Popen[str]:
     """`lab up` as a shell starts it that has it ignore a signal, `INT` or `HUP`."""
-    return subprocess.Popen(
-        ["/bin/sh", "-c", f'trap "" {number}; exec "$@"', "sh", *lab.command("up", "--block", lab.block)],
-        cwd=lab.folder,
-        env={**os.environ, "TMPDIR": str(lab.temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    up = lab.command("up", "--block", lab.block)
+    return lab.begin("/bin/sh", "-c", f'trap "" {number}; exec "$@"', "sh", *up)
 
 
 def test_a_job_in_the_background_ends_at_sigint_and_at_down(lab: CliLab) -> None:
@@ -236,15 +229,7 @@ def test_a_job_that_nohup_started_outlives_its_terminal(lab: CliLab) -> None:
 @pytest.mark.parametrize("moment", ["starting", "running"])
 def test_a_drill_that_is_ended_takes_its_own_lab_with_it(lab: CliLab, number: signal.Signals, moment: str) -> None:
     """While its lab starts, and while the drill runs."""
-    process = subprocess.Popen(
-        lab.command("drill", "region_outage", "--speed", "30"),
-        cwd=lab.folder,
-        env={**os.environ, "TMPDIR": str(lab.temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = lab.begin(*lab.command("drill", "region_outage", "--speed", "30"))
     if moment == "starting":
         eventually(
             lambda: list(lab.temporary.glob("lab-tests-*/.lab/instance.json")), "the drill starts no lab", START_LIMIT_S

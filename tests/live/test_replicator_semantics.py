@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from replicator_lab import KEY, ReplicatorLab, eventually
+from replicator_lab import KEY, ReplicatorLab, eventually, metric
 
 from lab.core.faults import Fault
 from lab.core.table import GlobalTable, Replica, Tables
@@ -127,24 +127,7 @@ def test_what_waits_of_a_table_of_2017_is_published_as_pending_in_the_source_reg
             assert not await pending(lab, WEST, EAST, 7)
 
     async def pending(lab: ReplicatorLab, source: str, target: str, most: int) -> bool:
-        now = int(time.time())
-        request = {
-            "Namespace": "AWS/DynamoDB",
-            "MetricName": "PendingReplicationCount",
-            "Dimensions": [{"Name": "TableName", "Value": TABLE}, {"Name": "ReceivingRegion", "Value": target}],
-            "StartTime": now - 600,
-            "EndTime": now + 60,
-            "Period": 3600,
-            "Statistics": ["Maximum"],
-        }
-        scope = f"AWS4-HMAC-SHA256 Credential=x/20260101/{source}/monitoring/aws4_request, Signature=0"
-        headers = [
-            ("X-Amz-Target", "GraniteServiceVersion20100801.GetMetricStatistics"),
-            ("Content-Type", "application/x-amz-json-1.0"),
-            ("Authorization", scope),
-        ]
-        response = await lab.client(f"engine-{source}").call("POST", "/", headers, orjson.dumps(request))
-        points = orjson.loads(response.body).get("Datapoints") or []
+        points = await metric(lab, "PendingReplicationCount", TABLE, source, target)
         return any(point["Maximum"] == most for point in points)
 
     asyncio.run(main())

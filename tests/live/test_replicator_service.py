@@ -3,8 +3,7 @@
 import asyncio
 import time
 
-import orjson
-from replicator_lab import ReplicatorLab, eventually
+from replicator_lab import ReplicatorLab, eventually, metric
 
 from lab.core.faults import Fault
 
@@ -60,23 +59,7 @@ def test_latency_is_published_in_the_source_region_by_table_and_receiving_region
 
 
 async def latency(lab: ReplicatorLab, region: str) -> dict[str, float] | None:
-    now = int(time.time())
-    request = {
-        "Namespace": "AWS/DynamoDB",
-        "MetricName": "ReplicationLatency",
-        "Dimensions": [{"Name": "TableName", "Value": TABLE}, {"Name": "ReceivingRegion", "Value": WEST}],
-        "StartTime": now - 600,
-        "EndTime": now + 60,
-        "Period": 3600,
-        "Statistics": ["SampleCount", "Average", "Minimum", "Maximum"],
-    }
-    headers = [
-        ("X-Amz-Target", "GraniteServiceVersion20100801.GetMetricStatistics"),
-        ("Content-Type", "application/x-amz-json-1.0"),
-        ("Authorization", f"AWS4-HMAC-SHA256 Credential=x/20260101/{region}/monitoring/aws4_request, Signature=0"),
-    ]
-    response = await lab.client(f"engine-{region}").call("POST", "/", headers, orjson.dumps(request))
-    points: list[dict[str, float]] = orjson.loads(response.body).get("Datapoints") or []
+    points = await metric(lab, "ReplicationLatency", TABLE, region, WEST)
     return points[0] if points else None
 
 
