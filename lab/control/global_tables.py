@@ -68,11 +68,8 @@ class GlobalTables:
         self._regions, self._now_ms, self._speed = tuple(regions), now_ms, speed
         self._groups = Groups(tables or Tables())
         self._changing = asyncio.Lock()
-        self._begun_ms: dict[tuple[str, str], int] = {}
         """When the tables were made that were made since the start, by region and name."""
-        self._legacy = LegacyGlobalTables(
-            self._groups, self._engines, self._regions, now_ms, self._begun_ms, enabled=legacy
-        )
+        self._legacy = LegacyGlobalTables(self._groups, self._engines, self._regions, now_ms, enabled=legacy)
         self._unfinished: set[tuple[str, str]] = set()
         """Region and name of replicas' tables that were begun, and whose engine did not say how that went."""
 
@@ -125,7 +122,7 @@ class GlobalTables:
                 raise invalid(f"{unsupported}: global tables of several accounts are not supported by the lab")
         begun_ms = self._now_ms()
         answer = await self._engines.call(region, "CreateTable", request)
-        self._begun_ms[region, _name(request)] = begun_ms
+        self._groups.begun_ms[region, _name(request)] = begun_ms
         return answer
 
     async def _delete(self, region: str, request: Body) -> Body:
@@ -270,8 +267,8 @@ class GlobalTables:
             await self._engines.call(region, "UpdateTable", {"TableName": name, "StreamSpecification": stream})
         elif stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
             raise invalid("Table must have a stream of new and old images to have replicas")
-        begun_ms = self._now_ms()
         if not exists:
+            self._groups.begun_ms[target, name] = self._now_ms()
             await self._create_table(target, name, creation_of(table, stream))
         ttl = (await self._engines.call(region, "DescribeTimeToLive", {"TableName": name}))["TimeToLiveDescription"]
         if ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING"):
@@ -281,10 +278,9 @@ class GlobalTables:
             )
         now_ms = self._now_ms()
         if group is None:
-            made_ms = self._begun_ms.get((region, name)) or round(1000 * table.get("CreationDateTime", 0))
-            first = Replica(region, "ACTIVE", now_ms, table_created_ms=made_ms)
+            first = Replica(region, "ACTIVE", now_ms, table_created_ms=self._groups.made_ms(region, name, table))
             group = GlobalTable(name, key_of(table), (first,))
-        replica = Replica(target, "CREATING", now_ms, region, 0, table_created_ms=begun_ms)
+        replica = Replica(target, "CREATING", now_ms, region, 0, table_created_ms=self._groups.begun_ms[target, name])
         self._groups.record(replace(group, replicas=(*group.replicas, replica)))
         self._unfinished.discard((target, name))
 

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/globaltables_Ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -30,12 +30,11 @@ class LegacyGlobalTables:
         engines: Engines,
         regions: tuple[str, ...],
         now_ms: Callable[[], int],
-        begun_ms: Mapping[tuple[str, str], int],
         *,
         enabled: bool,
     ) -> None:
         self._groups, self._engines, self._regions, self._now_ms = groups, engines, regions, now_ms
-        self._begun_ms, self._enabled = begun_ms, enabled
+        self._enabled = enabled
 
     async def handle(self, region: str, operation: str, request: Body) -> Body:
         """Answer one call. Raises DynamoDBError, EngineRefused."""
@@ -127,8 +126,7 @@ class LegacyGlobalTables:
         return {"GlobalTableDescription": described_global_table(group)}
 
     def _replica(self, region: str, name: str, table: Body) -> Replica:
-        made_ms = self._begun_ms.get((region, name)) or round(1000 * table.get("CreationDateTime", 0))
-        return Replica(region, "ACTIVE", self._now_ms(), table_created_ms=made_ms)
+        return Replica(region, "ACTIVE", self._now_ms(), table_created_ms=self._groups.made_ms(region, name, table))
 
     async def _empty_table(self, region: str, name: str) -> Body:
         if region not in self._regions:

@@ -68,6 +68,12 @@ class Groups:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
+        self.begun_ms: dict[tuple[str, str], int] = {}
+        """Since when there is a table, by region and name, of those that were made since control's start."""
+
+    def made_ms(self, region: str, name: str, table: Body) -> int:
+        """Since when there is a table: as it was noted, or to the second as its engine says."""
+        return self.begun_ms.get((region, name)) or round(1000 * table.get("CreationDateTime", 0))
 
     def record(self, group: GlobalTable) -> None:
         """Keep a global table as it is now; one replica alone is none, but in version 2017.11.29."""

@@ -86,6 +86,7 @@ class Replication:
             if replica is None or replica.created_ms != state.created_ms:
                 self._store.set_replica(name, region, None)
                 self._store.set_checkpoint(name, region, None)
+                self._filling.drop_replica(name, region)
         self._tables_created = {entry: replica.table_created_ms for entry, replica in wanted.items()}
         going_on = {
             entry[0]
@@ -315,13 +316,17 @@ class Replication:
         """Whether losses could not be counted at a reset; tell `on_acknowledged` when all replicas are filled again."""
         return bool(self._unaccounted) and not self.is_busy()
 
-    def on_acknowledged(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
-        """What had been acknowledged when regions were lost that nothing was known to have survived."""
+    def on_acknowledged(self, acknowledged: Iterable[Acknowledged], now_ms: int, unknown: Iterable[str] = ()) -> None:
+        """What had been acknowledged when regions were lost that nothing was known to have survived.
+
+        Of the regions `unknown` it is still to be told.
+        """
         self._account(acknowledged, now_ms)
+        counted = self._unaccounted.difference(unknown)
         for (name, region), state in list(self._store.replicas().items()):
-            if region in self._unaccounted and not state.compare:
+            if region in counted and not state.compare:
                 self._store.set_replica(name, region, replace(state, bound_ms=0))
-        self._unaccounted.clear()
+        self._unaccounted -= counted
         self._store.commit()
 
     def is_ready(self, table: str, region: str) -> bool:

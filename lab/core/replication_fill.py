@@ -40,6 +40,12 @@ class Filling:
         """A replica as the store has it."""
         return self._store.replicas()[table, region]
 
+    def drop_replica(self, table: str, region: str) -> None:
+        """A replica is gone; there may be a new one of that name."""
+        self._closing.pop((table, region), None)
+        self._current.pop(table, None)
+        self._cleared.discard(table)
+
     # What is to be read
 
     def next_page(self, epochs: Mapping[str, int]) -> Fill | None:

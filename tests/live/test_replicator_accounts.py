@@ -4,9 +4,10 @@ import asyncio
 from pathlib import Path
 
 from lab.core.faults import FaultSet
+from lab.core.item import Record
 from lab.core.replication import Replication
 from lab.core.replication_store import Checkpoint
-from lab.core.replication_work import Acknowledged
+from lab.core.replication_work import Acknowledged, Outcome
 from lab.core.table import GlobalTable, KeyAttribute, Replica, Tables
 from lab.live.http_client import UnixAddress
 from lab.live.replicator.engine import Engine
@@ -16,15 +17,12 @@ from lab.live.replicator.store import SqliteStore
 
 EAST, WEST = "us-east-1", "us-west-2"
 TABLE, KEY = "things", b'["a"]'
-TABLES = Tables(
-    (
-        GlobalTable(
-            TABLE,
-            (KeyAttribute("id", "S"),),
-            (Replica(EAST, "ACTIVE", 10, None), Replica(WEST, "ACTIVE", 10, None)),
-        ),
-    )
-)
+
+
+def tables(created_ms: int) -> Tables:
+    """One global table with replicas in two regions."""
+    replicas = tuple(Replica(region, "ACTIVE", created_ms, None) for region in (EAST, WEST))
+    return Tables((GlobalTable(TABLE, (KeyAttribute("id", "S"),), replicas),))
 
 
 class JournalsWhileAnEngineDies(Journals):
@@ -46,7 +44,7 @@ class JournalsWhileAnEngineDies(Journals):
 def started(store: SqliteStore) -> Replication:
     core = Replication(store)
     core.on_faults(FaultSet())
-    core.on_tables(TABLES)
+    core.on_tables(tables(created_ms=10))
     return core
 
 
@@ -107,3 +105,39 @@ def test_a_loss_that_is_not_counted_yet_is_counted_by_a_replicator_that_is_start
     assert [lost.key for _, lost in store.lost(0, 10)] == [KEY]
     store.close()
     assert not started(SqliteStore(tmp_path / "replicator.sqlite")).unaccounted()
+
+
+def test_a_loss_of_which_nothing_is_known_yet_is_still_to_be_counted(tmp_path: Path) -> None:
+    """Also of what was written before the table was replicated: nobody is known to have been filled with it."""
+    store = SqliteStore(tmp_path / "replicator.sqlite")
+    core = started(store)
+    for region in (EAST, WEST):
+        core.on_reset(region, 400)
+    scan_all(core)
+    core.on_acknowledged([], 800, unknown=[WEST])
+    assert core.unaccounted()
+    core.on_acknowledged([Acknowledged(TABLE, KEY, 5, WEST, 5, of_this_run=False)], 900)
+    assert [lost.key for _, lost in store.lost(0, 10)] == [KEY]
+    assert not core.unaccounted()
+    store.close()
+
+
+def test_a_table_that_goes_while_it_is_compared_leaves_nothing_to_the_next_one_of_its_name(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "replicator.sqlite")
+    core = started(store)
+    core.on_gap(TABLE, EAST, 400, f"{400:020d}{0:010d}")
+    fill = core.next_fill()
+    assert fill is not None
+    core.on_fill_page(fill, [], None, 0, 500)
+    core.on_tables(Tables(()))
+    core.on_tables(tables(created_ms=1000))
+    write = Record(KEY, 2000, 1, b"{}", 7, None, 0)
+    core.on_records(TABLE, EAST, [write], Checkpoint(f"{2000:020d}{1:010d}", exact=True), 2000)
+    batch = core.next_batch(WEST, 2000)
+    assert batch is not None
+    core.on_batch_done(batch, Outcome("applied", 1), 2000)
+    for _ in range(3):
+        core.on_caught_up(TABLE, EAST, 2100)
+    assert store.lost(0, 10) == []
+    assert store.load(TABLE, KEY) is not None, "an item that every replica holds was forgotten"
+    store.close()

@@ -11,13 +11,12 @@ import orjson
 from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.replication import Replication
 from lab.core.table import KeyAttribute
-from lab.live.http_client import CallFailed
-from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
+from lab.live.replicator.engine import Engine
 from lab.live.replicator.image import decode_key
 from lab.live.replicator.lag_metrics import LagMetrics
+from lab.live.replicator.progress import item_count, percent_of
 from lab.live.replicator.reader import Reader
 
-COUNT_LIMIT_S = 1.0
 KeyOf = Callable[[str], tuple[KeyAttribute, ...] | None]
 
 
@@ -33,7 +32,7 @@ async def status(
     """`GET /status`."""
     scans = {entry: core.scan(*entry) for entry in sorted(readers)}
     sources = sorted({(table, scan[1]) for (table, _), scan in scans.items() if scan is not None})
-    items = dict(zip(sources, await asyncio.gather(*(_items(engines[r], t) for t, r in sources)), strict=True))
+    items = dict(zip(sources, await asyncio.gather(*(item_count(engines[r], t) for t, r in sources)), strict=True))
     pairs: dict[tuple[str, str], dict[str, int]] = {}
     for (_, source, target), pair in core.pairs.items():
         if source == target:  # attributes that version 2017.11.29 writes into what was written there
@@ -78,16 +77,8 @@ def _scan(
         return None
     why, source = scan
     of = items[table, source]
-    percent = None if of is None else min(99, 100 * scanned // max(1, of))
+    percent = None if of is None else percent_of(scanned, of)
     return {"why": why, "source": source, "scanned": scanned, "items": of, "progress_percent": percent}
-
-
-async def _items(engine: Engine, table: str) -> int | None:
-    try:
-        async with asyncio.timeout(COUNT_LIMIT_S):
-            return int((await engine.read("DescribeTable", {"TableName": table}))["Table"]["ItemCount"])
-    except (CallFailed, EngineError, EngineRestarted, TimeoutError):
-        return None
 
 
 def conflicts(found: Iterable[tuple[int, Conflict, bool | None]], key_of: KeyOf) -> dict[str, Any]:

@@ -67,8 +67,8 @@ class Losses:
 
         So too what was lost according to journals that could not be read then.
         """
-        again = self.store.unknown_losses() and not self.core.is_busy() and now_ms() >= self._retry_ms
-        if (self.core.unaccounted() or again) and self._accounting is None:
+        due = self.core.unaccounted() or (self.unknown and not self.core.is_busy())
+        if due and now_ms() >= self._retry_ms and self._accounting is None:
             self._accounting = asyncio.create_task(self._account())
             self._accounting.add_done_callback(self.on_task_end)
 
@@ -76,6 +76,11 @@ class Losses:
     def busy(self) -> bool:
         """Whether an account is being made."""
         return self._accounting is not None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is not known what some region lost: an account of it is still to be made."""
+        return bool(self.store.unknown_losses())
 
     async def look_up_losers(self) -> None:
         """Find out of the losers of conflicts whether they had been acknowledged."""
@@ -91,7 +96,7 @@ class Losses:
         self._accounting = None
         if self.core.is_busy():
             return  # another reset has come between, and a later account is of both
-        self.core.on_acknowledged(acknowledged, now_ms())
+        self.core.on_acknowledged(acknowledged, now_ms(), self.store.unknown_losses())
 
     async def _acknowledged_now(self, boots: Mapping[str, str]) -> list[Acknowledged]:
         """What all fronts have acknowledged, as seen by the runs of all engines that are known when this returns.

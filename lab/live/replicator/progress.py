@@ -19,6 +19,21 @@ from lab.live.http_client import CallFailed, HttpClient
 from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
 
 INTERVAL_S = 0.1
+COUNT_LIMIT_S = 1.0
+
+
+def percent_of(scanned: int, items: int) -> int:
+    """How far a scan has come that has not ended."""
+    return min(99, 100 * scanned // max(1, items))
+
+
+async def item_count(engine: Engine, table: str) -> int | None:
+    """How many items a table has; None while its engine does not say: whoever reads the table notices."""
+    try:
+        async with asyncio.timeout(COUNT_LIMIT_S):
+            return int((await engine.read("DescribeTable", {"TableName": table}))["Table"]["ItemCount"])
+    except (CallFailed, EngineError, EngineRestarted, TimeoutError):
+        return None
 
 
 @dataclass
@@ -57,18 +72,10 @@ class Progress:
         ready = self.core.is_ready(table.name, replica.region)
         percent = 100
         if not ready:
-            scanned = self.core.scanned(table.name, replica.region)
-            percent = min(99, 100 * scanned // max(1, await self._count(table.name, replica.seeded_from)))
+            engine = self.engines.get(replica.seeded_from or "")
+            items = None if engine is None else await item_count(engine, table.name)
+            percent = percent_of(self.core.scanned(table.name, replica.region), items or 0)
         return orjson.dumps({"progress_percent": percent, "ready": ready})
-
-    async def _count(self, table: str, region: str | None) -> int:
-        engine = self.engines.get(region or "")
-        if engine is None:
-            return 0
-        try:
-            return int((await engine.read("DescribeTable", {"TableName": table}))["Table"]["ItemCount"])
-        except (CallFailed, EngineError, EngineRestarted):
-            return 0  # a percentage is not worth an error; whoever reads the table notices
 
     async def _tell(self, entry: tuple[str, str], body: bytes) -> bool:
         try:

@@ -306,8 +306,8 @@ class Replicator:
             if not all(self._is_up(region) for region in self._engines) or self._core.is_busy():
                 continue
             await asyncio.gather(*(reader.read_through() for reader in self._read_now(None)))
-            if self._core.backlog() or self._core.unaccounted():
-                continue
+            if self._core.backlog() or self._core.unaccounted() or self._losses.busy or self._losses.unknown:
+                continue  # an account reads what would be forgotten here
             await self._losses.look_up_losers()
             self._store.collect_tombstones(now - TOMBSTONE_AGE_MS)
             self._store.commit()
