@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PermissionError as error:
         from lab.errors import EnvironmentFailure
 
-        return _tell(EnvironmentFailure(f"{error.filename}: permission denied"), as_json=as_json)
+        return _tell(EnvironmentFailure(f"{error.filename or error}: permission denied"), as_json=as_json)
     except Exception as error:  # the outermost edge: a bug is told in one line, and kept whole in a file
         message = _keep_bug(error)
         if as_json:

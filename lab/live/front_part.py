@@ -108,12 +108,12 @@ class FrontPart:
 
     async def start(self) -> None:
         """Open all ports. Raises EnvironmentFailure."""
+        await self._host_ports.start()  # first: a listener that finds its port taken is told of, and no more
         if self._own is not None:
             await self._own.start()
         await self._front.start()
         await self._balancers.start()
         await self._relay.start()
-        await self._host_ports.start()
         gc.collect()
         gc.freeze()
 

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from lab.live.append import write_whole
+from lab.live.documents import write_atomically
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 INDEX_EVERY = 256
@@ -91,9 +92,7 @@ class Journal:
             # The last number must survive a restart.
             marker = {"n": self.last, "time_ms": 0, "table": "", "keys": []}
             kept = [orjson.dumps(marker, option=orjson.OPT_APPEND_NEWLINE)]
-        temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(b"".join(kept))
-        temporary.replace(self._path)
+        write_atomically(self._path, b"".join(kept))
         os.close(self._fd)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._trimmed = max(self._trimmed, number)

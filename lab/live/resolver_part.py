@@ -44,12 +44,12 @@ class ResolverPart:
 
     async def start(self) -> None:
         """Open the DNS server's and the accelerators' ports and begin to probe. Raises EnvironmentFailure."""
+        await self._host_ports.start()  # first: a listener that finds its port taken is told of, and no more
         await self._dns.start()
         self._services.watch(self._dns.refresh)
         await self._traffic.start()
         self._traffic.watch_targets(self._dns.refresh)
         await self._probers.start()
-        await self._host_ports.start()
         gc.collect()  # what is loaded now stays: collections need not look at it again
         gc.freeze()
 

@@ -18,7 +18,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
-from decimal import Context, InvalidOperation
+from decimal import Context
 from itertools import pairwise
 from typing import Any
 
@@ -338,7 +338,7 @@ def _one_form(value: Any) -> Any:
         return value
     try:
         number = NUMBERS.create_decimal(value["N"]).normalize(NUMBERS)
-    except InvalidOperation:
+    except ArithmeticError:
         return value  # LocalStack refuses it
     return {"N": str(number) if number else "0"}
 

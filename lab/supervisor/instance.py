@@ -58,7 +58,7 @@ def read_instance(state_dir: Path) -> Instance | None:
         value = json.loads((state_dir / "instance.json").read_text())
         made = Instance(**{field.name: value[field.name] for field in fields(Instance)})
         texts = [made.state_dir, made.run_dir, made.block, *made.regions]
-        if not all(isinstance(text, str) for text in texts) or not isinstance(made.pid, int) or made.pid < 0:
+        if not all(isinstance(text, str) for text in texts) or not isinstance(made.pid, int) or made.pid <= 0:
             return None
         return replace(made, regions=tuple(made.regions), speed=float(made.speed), started_ms=int(made.started_ms))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):

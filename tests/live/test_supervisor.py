@@ -290,6 +290,7 @@ def test_a_lab_whose_folder_was_moved_is_stopped_where_it_is_now(start: Start, t
         "[]",
         "{}",
         '{"pid": "x", "state_dir": 5, "run_dir": 7, "block": 1, "regions": "ab", "speed": 1, "started_ms": 1}',
+        '{"pid": 0, "state_dir": "", "run_dir": "", "block": "", "regions": [], "speed": 1, "started_ms": 1}',
         '{"pid": 1, "state_dir": "", "run_dir": "", "block": "", "regions": 3, "speed": 1, "started_ms": 1}',
         '{"pid": 1, "state_dir": "", "run_dir": "", "block": "", "regions": [], "speed": "q", "started_ms": null}',
     ],
