@@ -288,5 +288,5 @@ def _pair(pair: dict[str, Any]) -> str:
         if pair.get("lag_p50_ms") is not None
         else ""
     )
-    rate = f", {pair['rate_per_s']:g}/s" if pair.get("rate_per_s") else ""
+    rate = f", {pair['rate_per_s']:g}/s" if pair.get("rate_per_s") is not None else ""
     return f"{pair['backlog']} waiting, {pair['shipped']} shipped{rate}{lag}"

@@ -21,7 +21,7 @@ NAMESPACE = "AWS/DynamoDB"
 PERIOD_MS = 60_000
 PERIOD_S_MIN = 1.0
 SAMPLES = 2048
-RATE_MS = 10_000
+RATE_S = 10
 Route = tuple[str, str]
 
 
@@ -48,7 +48,10 @@ class LagMetrics:
     cloudwatch: CloudWatchCalls
     clock: Clock
     tables: Callable[[], Tables]
-    _recent: dict[Route, deque[tuple[int, int]]] = field(default_factory=dict)
+    now_ms: Callable[[], int] = now_ms
+    _recent: dict[Route, deque[int]] = field(default_factory=dict)
+    _seconds: dict[Route, deque[tuple[int, int]]] = field(default_factory=dict)
+    """How many writes each of the last seconds had, whatever number of lags is kept."""
     _minutes: dict[tuple[str, str, str], _Minute] = field(default_factory=dict)
 
     def add(self, table: str, source: str, target: str, ms: int) -> None:
@@ -61,18 +64,19 @@ class LagMetrics:
         recent = self._recent.get((source, target))
         if recent is None:
             recent = self._recent[source, target] = deque(maxlen=SAMPLES)
-        recent.append((now_ms(), ms))
+            self._seconds[source, target] = deque(maxlen=RATE_S)
+        recent.append(ms)
+        _count(self._seconds[source, target], self.now_ms() // 1000)
         minute = self._minutes.get((table, source, target))
         if minute is None:
             minute = self._minutes[table, source, target] = _Minute()
         minute.add(ms)
 
     def summary(self, source: str, target: str) -> dict[str, Any]:
-        """Median, 99th percentile of the last lags, and writes per second of the last ten seconds."""
-        samples = self._recent.get((source, target), ())
-        lags = sorted(ms for _, ms in samples)
-        since = now_ms() - RATE_MS
-        rate = sum(1 for at, _ in samples if at >= since) * 1000 / RATE_MS
+        """Median, 99th percentile of the last lags, and writes per second of the ten seconds up to this one."""
+        lags = sorted(self._recent.get((source, target), ()))
+        since = self.now_ms() // 1000 - RATE_S
+        rate = sum(count for second, count in self._seconds.get((source, target), ()) if second > since) / RATE_S
         return {
             "lag_p50_ms": lags[len(lags) // 2] if lags else None,
             "lag_p99_ms": lags[min(len(lags) - 1, len(lags) * 99 // 100)] if lags else None,
@@ -117,6 +121,14 @@ class LagMetrics:
             for target in group.replicas
             if source != target
         ]
+
+
+def _count(seconds: deque[tuple[int, int]], now_s: int) -> None:
+    """One write more in this second."""
+    if seconds and seconds[-1][0] == now_s:
+        seconds[-1] = (now_s, seconds[-1][1] + 1)
+    else:
+        seconds.append((now_s, 1))
 
 
 def _dimensions(table: str, target: str) -> dict[str, Any]:
