@@ -29,6 +29,8 @@ REQUEST_TIMEOUT_S = 30.0
 """How long the head of a request may take to arrive, and how long its body may pause."""
 IDLE_TIMEOUT_S = 120.0
 """How long a connection may stay open between requests."""
+ACCEPT_TURNS = 4
+"""So many turns of the loop after it was accepted a connection is there, and can be closed."""
 SWEEP_INTERVAL_S = 10.0
 LINGER_S = 3.0
 MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
@@ -318,6 +320,9 @@ class HttpServer:
     async def close(self) -> None:
         """Stop for good."""
         self.stop_listening()
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
+            self._abort_all()
 
     def _abort_all(self) -> None:
         for connection in list(self.connections):

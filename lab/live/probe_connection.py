@@ -1,32 +1,32 @@
 """One probe on the wire: connects, perhaps speaks TLS, sends the request, reads as much as the check needs.
 
-Limits and verdicts are `lab.core.health_probe`'s; who probes when is `probes`' business.
+Limits and verdicts are `lab.core.health_probe`'s; who probes when is `probes`' business. A probe is a socket and two or
+three callbacks of the loop, neither a task nor a transport: these take five times as long, while DNS queries wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
+import os
+import socket
 import ssl
+import sys
 import time
-
-import httptools
+from collections.abc import Callable
 
 from lab.core.health_check import HealthCheck
 from lab.core.health_probe import (
     BODY_LIMIT_MS,
-    CLOSED_EARLY,
     CONNECT_LIMIT_MS,
     CONNECTED,
-    HEADER_BYTES_MAX,
     NO_BODY,
     NO_RESPONSE,
     REFUSED,
     RESPONSE_LIMIT_MS,
-    SEARCHED_BYTES,
     TCP_CONNECT_LIMIT_MS,
     TIMED_OUT,
-    TOO_LARGE,
     ProbeResult,
     Timings,
     body_verdict,
@@ -36,101 +36,11 @@ from lab.core.health_probe import (
     wants_body,
 )
 from lab.live.clock import Clock
+from lab.live.probe_response import ProbeResponse
 
-COMPRESSED_BYTES_MAX = 64 * 1024
-"""How much of a compressed body is read in the hope that 5,120 bytes come out."""
-
-
-class _BadResponse(Exception):
-    """What came is no HTTP response; the message is the reason to show."""
-
-
-class _Exchange(asyncio.Protocol):
-    """Futures for the head of the response and for its body."""
-
-    def __init__(self, *, body_wanted: bool) -> None:
-        loop = asyncio.get_running_loop()
-        self.connected_s = 0.0
-        self.first_byte_s: float | None = None
-        self.head: asyncio.Future[int] = loop.create_future()
-        self.body: asyncio.Future[bytes] = loop.create_future()
-        self.encoding = ""
-        self._body_wanted = body_wanted
-        self._parser = httptools.HttpResponseParser(self)
-        self._unparsed = 0
-        self._header_bytes = 0
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self.connected_s = time.monotonic()
-
-    def send(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
-
-    def data_received(self, data: bytes) -> None:
-        if self.first_byte_s is None:
-            self.first_byte_s = time.monotonic()
-        if not self.head.done():
-            self._unparsed += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._fail(f"Failure: The response is not valid HTTP: {error}.")
-        if not self.head.done() and self._unparsed > HEADER_BYTES_MAX:
-            self._fail(TOO_LARGE)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value) + 4
-        if name.lower() == b"content-encoding":
-            self.encoding = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if self._header_bytes > HEADER_BYTES_MAX:
-            self._fail(TOO_LARGE)
-        if status >= 200 and not self.head.done():
-            self.head.set_result(status)
-
-    def on_body(self, body: bytes) -> None:
-        if not self._body_wanted or self.body.done():
-            return
-        self._chunks.append(body)
-        self._size += len(body)
-        if self._size >= (COMPRESSED_BYTES_MAX if self.encoding else SEARCHED_BYTES):
-            self._finish_body()
-
-    def on_message_complete(self) -> None:
-        if self.head.done():
-            self._finish_body()
-
-    def _finish_body(self) -> None:
-        if not self.body.done():
-            self.body.set_result(b"".join(self._chunks))
-
-    def _fail(self, reason: str) -> None:
-        if not self.head.done():
-            self.head.set_exception(_BadResponse(reason))
-        if not self.body.done():
-            self.body.set_exception(_BadResponse(reason))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        answered = self.head.done() and not self.head.cancelled() and self.head.exception() is None
-        if answered and not self._parser.should_keep_alive():
-            self._finish_body()  # a body that ends with the connection
-        self._fail(CLOSED_EARLY)
-
-    def close(self) -> None:
-        for future in (self.head, self.body):
-            if future.done() and not future.cancelled():
-                future.exception()  # retrieved: a failure that nobody waits for any more is no news
-            future.cancel()
-        if self.transport is not None:
-            self.transport.abort()
+READ_BYTES = 16 * 1024
+_CONNECTING = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
+_READABLE = (BlockingIOError, InterruptedError, ssl.SSLWantReadError)
 
 
 @functools.cache
@@ -143,89 +53,202 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-async def probe(check: HealthCheck, address: str, port: int, clock: Clock) -> ProbeResult:
-    """Probe an address once. Every failure of the endpoint is a result; nothing is raised for it."""
-    if check.type == "TCP":
-        return await _probe_tcp(address, port, clock)
-    loop = asyncio.get_running_loop()
-    exchange = _Exchange(body_wanted=wants_body(check))
-    started = time.monotonic()
-    try:
+class Probe:
+    """Probes an address once, from `start` on. Every failure of the endpoint is a result; nothing is raised for it.
+
+    `done` is called with the result, once, perhaps before `start` returns; never after `cancel`.
+    """
+
+    def __init__(
+        self, check: HealthCheck, address: str, port: int, clock: Clock, done: Callable[[ProbeResult], None]
+    ) -> None:
+        self._check, self._address, self._port = check, address, port
+        self._clock, self._done = clock, done
+        self._loop = asyncio.get_running_loop()
+        self._socket: socket.socket | None = None
+        self._reading = self._writing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._started_s = self._connected_s = time.monotonic()
+        self._timings = Timings()
+        self._unsent = b""
+        self._response: ProbeResponse | None = None
+
+    def start(self) -> None:
+        """Connect, and go on as far as possible without waiting."""
+        self._step(self._connect)
+
+    def cancel(self) -> None:
+        """Drop the connection. There will be no result."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._socket is not None:
+            self._await()
+            self._socket.close()
+            self._socket = None
+
+    # waiting
+
+    def _step(self, step: Callable[[], None]) -> None:
         try:
-            async with asyncio.timeout(clock.deadline_s(CONNECT_LIMIT_MS)):
-                await loop.create_connection(lambda: exchange, address, port)
-        except TimeoutError:
-            return ProbeResult(False, TIMED_OUT)
+            step()
+        except Exception as error:  # a bug must neither end a checker's rounds nor be taken for an endpoint's failure
+            print(f"probes: {self._check.health_check_id}: {error!r}", file=sys.stderr, flush=True)
+            self._finish(ProbeResult(False, f"Failure: The health checker failed: {error!r}."))
+
+    def _await(self, *, reader: Callable[[], None] | None = None, writer: Callable[[], None] | None = None) -> None:
+        """Wait until the socket can be read or written; for neither, without arguments."""
+        assert self._socket is not None
+        fd = self._socket.fileno()
+        if writer is not None:
+            self._loop.add_writer(fd, self._step, writer)
+        elif self._writing:
+            self._loop.remove_writer(fd)
+        if reader is not None:
+            self._loop.add_reader(fd, self._step, reader)
+        elif self._reading:
+            self._loop.remove_reader(fd)
+        self._reading, self._writing = reader is not None, writer is not None
+
+    def _limit(self, lab_ms: int, reason: str) -> None:
+        """What is not over in so many milliseconds from now on fails for this reason."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._clock.deadline_s(lab_ms), self._fail, reason)
+
+    def _finish(self, result: ProbeResult) -> None:
+        self.cancel()
+        self._done(result)
+
+    def _fail(self, reason: str) -> None:
+        self._finish(ProbeResult(False, reason, self._timings))
+
+    # the steps of a probe
+
+    def _connect(self) -> None:
+        try:
+            self._socket = socket.socket(socket.AF_INET6 if ":" in self._address else socket.AF_INET)
+            self._socket.setblocking(False)
+            failure = self._socket.connect_ex((self._address, self._port))
         except OSError as error:
-            return ProbeResult(False, _connect_reason(error))
-        connect_ms = (time.monotonic() - started) * 1000
-        return await _converse(check, exchange, address, clock, connect_ms)
-    finally:
-        exchange.close()
+            failure = error.errno or errno.EIO
+        if failure in _CONNECTING:
+            self._find_connected()
+        else:
+            self._fail(_connect_reason(failure))
+
+    def _find_connected(self) -> None:
+        """On loopback a connection is there at once, or refused."""
+        assert self._socket is not None
+        failure = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failure:
+            self._fail(_connect_reason(failure))
+        elif self._is_connected():
+            self._connected_s = time.monotonic()
+            self._timings = Timings((self._connected_s - self._started_s) * 1000)
+            self._speak()
+        elif not self._writing:
+            self._limit(TCP_CONNECT_LIMIT_MS if self._check.type == "TCP" else CONNECT_LIMIT_MS, TIMED_OUT)
+            self._await(writer=self._find_connected)
+
+    def _is_connected(self) -> bool:
+        assert self._socket is not None
+        try:
+            self._socket.getpeername()
+        except OSError:
+            return False
+        return True
+
+    def _speak(self) -> None:
+        if self._check.type == "TCP":
+            self._finish(ProbeResult(True, CONNECTED, self._timings))
+            return
+        self._limit(RESPONSE_LIMIT_MS, NO_RESPONSE)
+        if is_tls(self._check):
+            self._start_tls()
+        else:
+            self._request()
+
+    def _start_tls(self) -> None:
+        """With SNI if the check has it on."""
+        assert self._socket is not None
+        name = (self._check.fully_qualified_domain_name or "").rstrip(".") if self._check.enable_sni else ""
+        self._await()
+        try:
+            self._socket = _tls().wrap_socket(self._socket, server_hostname=name or None, do_handshake_on_connect=False)
+        except (OSError, ValueError) as error:
+            self._fail(f"Failure: The TLS handshake failed: {error}.")
+        else:
+            self._shake_hands()
+
+    def _shake_hands(self) -> None:
+        assert isinstance(self._socket, ssl.SSLSocket)
+        try:
+            self._socket.do_handshake()
+        except _READABLE:
+            self._await(reader=self._shake_hands)
+        except ssl.SSLWantWriteError:
+            self._await(writer=self._shake_hands)
+        except OSError as error:
+            self._fail(f"Failure: The TLS handshake failed: {error}.")
+        else:
+            self._timings = Timings(self._timings.connect_ms, (time.monotonic() - self._connected_s) * 1000)
+            self._request()
+
+    def _request(self) -> None:
+        self._unsent = request_bytes(self._check, self._address)
+        self._response = ProbeResponse(body_wanted=wants_body(self._check))
+        self._send()
+
+    def _send(self) -> None:
+        assert self._socket is not None
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except (*_READABLE, ssl.SSLWantWriteError):
+            pass
+        except OSError:
+            self._unsent = b""  # what the endpoint said before it closed is still to be read
+        if self._unsent:
+            self._await(writer=self._send)
+        else:
+            self._await(reader=self._receive)
+
+    def _receive(self) -> None:
+        assert self._socket is not None
+        while self._socket is not None:
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except _READABLE:
+                return
+            except OSError:
+                data = b""
+            self._judge(data)
+            # A TLS record that has come is decrypted whole: the socket does not become readable again for the rest.
+            if not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+                return
+
+    def _judge(self, data: bytes) -> None:
+        response, timings = self._response, self._timings
+        assert response is not None
+        if data and timings.first_byte_ms is None:
+            first_byte_ms = (time.monotonic() - self._connected_s) * 1000
+            timings = self._timings = Timings(timings.connect_ms, timings.handshake_ms, first_byte_ms)
+        in_body = response.status is not None
+        if data:
+            response.feed(data)
+        else:
+            response.end()
+        if response.status is not None and not wants_body(self._check):
+            self._finish(ProbeResult(*status_reason(response.status), timings))
+        elif response.status is not None and response.body is not None:
+            self._finish(body_verdict(self._check, response.status, response.body, response.encoding, timings))
+        elif response.failure is not None:
+            self._fail(response.failure)
+        elif response.status is not None and not in_body:
+            self._limit(BODY_LIMIT_MS, NO_BODY)
 
 
-async def _converse(
-    check: HealthCheck, exchange: _Exchange, address: str, clock: Clock, connect_ms: float
-) -> ProbeResult:
-    handshake_ms: float | None = None
-    deadline = asyncio.get_running_loop().time() + clock.deadline_s(RESPONSE_LIMIT_MS)
-    try:
-        async with asyncio.timeout_at(deadline):
-            if is_tls(check):
-                handshake_ms = await _start_tls(check, exchange, clock)
-            exchange.send(request_bytes(check, address))
-            status = await exchange.head
-    except TimeoutError:
-        return ProbeResult(False, NO_RESPONSE, Timings(connect_ms, handshake_ms))
-    except _BadResponse as error:
-        return ProbeResult(False, str(error), Timings(connect_ms, handshake_ms))
-    except OSError as error:
-        return ProbeResult(False, f"Failure: The TLS handshake failed: {error}.", Timings(connect_ms))
-    assert exchange.first_byte_s is not None
-    timings = Timings(connect_ms, handshake_ms, (exchange.first_byte_s - exchange.connected_s) * 1000)
-    if not wants_body(check):
-        return ProbeResult(*status_reason(status), timings)
-    try:
-        async with asyncio.timeout(clock.deadline_s(BODY_LIMIT_MS)):
-            body = await exchange.body
-    except TimeoutError:
-        return ProbeResult(False, NO_BODY, timings)
-    except _BadResponse as error:
-        return ProbeResult(False, str(error), timings)
-    return body_verdict(check, status, body, exchange.encoding, timings)
-
-
-async def _start_tls(check: HealthCheck, exchange: _Exchange, clock: Clock) -> float:
-    """Speak TLS on the connection from now on, with SNI if the check has it on; how long that took, in milliseconds."""
-    assert exchange.transport is not None
-    started = time.monotonic()
-    name = (check.fully_qualified_domain_name or "").rstrip(".") if check.enable_sni else ""
-    transport = await asyncio.get_running_loop().start_tls(
-        exchange.transport,
-        exchange,
-        _tls(),
-        server_hostname=name or None,
-        ssl_handshake_timeout=clock.deadline_s(RESPONSE_LIMIT_MS) + 1.0,
-    )
-    assert transport is not None
-    exchange.transport = transport
-    return (time.monotonic() - started) * 1000
-
-
-async def _probe_tcp(address: str, port: int, clock: Clock) -> ProbeResult:
-    started = time.monotonic()
-    try:
-        async with asyncio.timeout(clock.deadline_s(TCP_CONNECT_LIMIT_MS)):
-            transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, address, port)
-    except TimeoutError:
-        return ProbeResult(False, TIMED_OUT)
-    except OSError as error:
-        return ProbeResult(False, _connect_reason(error))
-    transport.abort()
-    return ProbeResult(True, CONNECTED, Timings((time.monotonic() - started) * 1000))
-
-
-def _connect_reason(error: OSError) -> str:
-    if isinstance(error, ConnectionRefusedError):
+def _connect_reason(failure: int) -> str:
+    if failure == errno.ECONNREFUSED:
         return REFUSED
-    return f"Failure: The health checker could not establish a connection: {error.strerror or error}."
+    return f"Failure: The health checker could not establish a connection: {os.strerror(failure)}."

@@ -11,10 +11,11 @@ import ipaddress
 import random
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import lru_cache, partial
 from typing import Any, assert_never
 
-from lab.core.checkers import Checker
 from lab.core.endpoint_name import EndpointNames
 from lab.core.faults import FaultSet
 from lab.core.health import CheckState, HealthEffect, HealthMachine, ReadMetric, StartProbe, StatusChanged
@@ -26,13 +27,15 @@ from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
 from lab.live.probe_alarms import AlarmReader
 from lab.live.probe_cloudwatch import CloudWatchCalls
-from lab.live.probe_connection import probe
+from lab.live.probe_connection import Probe
 from lab.live.probe_metrics import MetricPublisher
 from lab.live.probe_target import ProbeTargets
 
 Watcher = Callable[[str, bool], None]
 HTTP_PORT = 80
 """Port 80 of a name means the data plane's port everywhere in the lab."""
+LULL_MS = 100
+"""Probes start together, this often at most: the first of them is slow, for others have used the CPU's caches since."""
 
 
 class Probers:
@@ -49,7 +52,11 @@ class Probers:
         self._metrics = MetricPublisher(self._cloudwatch, clock, lambda: self._machine.states)
         self._watchers: list[Watcher] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._due: deque[StartProbe] = deque()
+        self._under_way: dict[int, Probe | asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms: float | None = None
+        self._woken_ms = 0.0
         self._running = False
         self._started_ms, self._started_s = now_ms(), time.monotonic()
         store.watch(HealthChecks, self._configure)
@@ -69,6 +76,10 @@ class Probers:
         self._running = False
         if self._timer is not None:
             self._timer.cancel()
+        self._due.clear()
+        for probe in self._under_way.values():
+            probe.cancel()
+        self._under_way.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -101,14 +112,17 @@ class Probers:
             self._perform(self._machine.on_faults(self._store.get(FaultSet), self._now_ms()))
 
     def _wake(self) -> None:
-        self._timer = None
-        self._perform(self._machine.on_wake(self._now_ms()))
+        self._timer = self._timer_ms = None
+        self._woken_ms = now_ms = self._now_ms()
+        self._perform(self._machine.on_wake(now_ms))
 
     def _perform(self, effects: list[HealthEffect]) -> None:
         for effect in effects:
             match effect:
                 case StartProbe():
-                    self._spawn(self._probe(effect))
+                    if not self._due:
+                        asyncio.get_running_loop().call_soon(self._start_due)
+                    self._due.append(effect)
                 case ReadMetric():
                     self._spawn(self._read_metric(effect))
                 case StatusChanged():
@@ -120,56 +134,79 @@ class Probers:
 
     def _arm(self) -> None:
         """Set the one timer to the machine's next wish."""
+        due_ms = self._machine.next_wake_ms() if self._running else None
+        if due_ms is not None:
+            due_ms = max(due_ms, self._woken_ms + LULL_MS / self._clock.speed)
+        if due_ms == self._timer_ms:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due_ms = self._machine.next_wake_ms()
-        if due_ms is not None and self._running:
+        self._timer_ms = due_ms
+        if due_ms is not None:
             delay_s = max(0.0, (due_ms - self._now_ms()) / 1000)
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake)
-
-    # probes
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _probe(self, effect: StartProbe) -> None:
+    # probes
+
+    def _start_due(self) -> None:
+        """One of them a turn of the loop, so that probes that are due together hold up no query."""
+        effect = self._due.popleft()
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._start_due)
         try:
-            result = await self._result(effect.check, effect.checker)
-        except asyncio.CancelledError:
-            raise
+            self._start(effect)
         except Exception as error:  # a bug must neither end a checker's rounds nor be taken for an endpoint's failure
             print(f"probes: {effect.check.health_check_id}: {error!r}", file=sys.stderr, flush=True)
-            result = ProbeResult(False, f"Failure: The health checker failed: {error!r}.")
+            self._take(effect, ProbeResult(False, f"Failure: The health checker failed: {error!r}."))
+
+    def _start(self, effect: StartProbe) -> None:
+        check, checker = effect.check, effect.checker
+        address = self._targets.address(check, checker)
+        if address is None:
+            self._take(effect, ProbeResult(False, "Failure: DNS resolution failed: the domain name has no A record."))
+        elif self._is_cut(checker.region, address):
+            # A cut link swallows packets; nothing refuses.
+            limit_s = self._clock.deadline_s(TCP_CONNECT_LIMIT_MS if check.type == "TCP" else CONNECT_LIMIT_MS)
+            self._under_way[effect.ticket] = asyncio.get_running_loop().call_later(
+                limit_s, self._take, effect, ProbeResult(False, TIMED_OUT)
+            )
+        else:
+            probe = Probe(check, address, self._port(check, address), self._clock, partial(self._take, effect))
+            self._under_way[effect.ticket] = probe
+            probe.start()
+
+    def _port(self, check: HealthCheck, address: str) -> int:
+        port = port_of(check)
+        if port == HTTP_PORT and _is_loopback(address):
+            return self._topology.http_port
+        if address.startswith(f"{self._topology.block}."):
+            return self._topology.listening_port(port)
+        return port
+
+    def _take(self, effect: StartProbe, result: ProbeResult) -> None:
+        self._under_way.pop(effect.ticket, None)
         self._perform(self._machine.on_result(effect.ticket, effect.check.health_check_id, result, self._now_ms()))
 
     async def _read_metric(self, effect: ReadMetric) -> None:
         status = await self._alarms.status(effect.check)
         self._perform(self._machine.on_metric(effect.ticket, effect.check.health_check_id, status, self._now_ms()))
 
-    async def _result(self, check: HealthCheck, checker: Checker) -> ProbeResult:
-        address = self._targets.address(check, checker)
-        if address is None:
-            return ProbeResult(False, "Failure: DNS resolution failed: the domain name has no A record.")
-        region = self._topology.region_at(address)
-        if region is not None and self._is_cut(checker.region, region):
-            limit_ms = TCP_CONNECT_LIMIT_MS if check.type == "TCP" else CONNECT_LIMIT_MS
-            await asyncio.sleep(self._clock.deadline_s(limit_ms))  # a cut link swallows packets; nothing refuses
-            return ProbeResult(False, TIMED_OUT)
-        port = port_of(check)
-        if port == HTTP_PORT and ipaddress.ip_address(address).is_loopback:
-            port = self._topology.http_port
-        elif address.startswith(f"{self._topology.block}."):
-            port = self._topology.listening_port(port)
-        return await probe(check, address, port, self._clock)
-
-    def _is_cut(self, checker: str, region: str) -> bool:
+    def _is_cut(self, checker: str, address: str) -> bool:
         """Whether a link is cut one way or the other: a connection needs both."""
-        ends = {checker, region}
-        faults = self._store.get(FaultSet).faults
-        return any(fault.effect == "cut" and {fault.region, fault.target} == ends for fault in faults)
+        cuts = [fault for fault in self._store.get(FaultSet).faults if fault.effect == "cut"]
+        region = self._topology.region_at(address) if cuts else None
+        return any({fault.region, fault.target} == {checker, region} for fault in cuts)
+
+
+@lru_cache(1_024)
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
 
 
 def _status(state: CheckState) -> dict[str, Any]:

@@ -242,6 +242,30 @@ def test_a_name_without_an_address_fails_its_check(tmp_path: Path) -> None:
     run(tmp_path, body)
 
 
+def test_probes_that_are_due_together_leave_the_loop_a_turn_between_any_two(tmp_path: Path) -> None:
+    turns: list[int] = [0]
+    flipped_in: list[int] = []
+
+    def turn() -> None:
+        turns[0] += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    async def body(bench: Bench) -> None:
+        turn()
+        bench.probers.watch(lambda _check, _healthy: flipped_in.append(turns[0]))
+        ids = [f"check-{number}" for number in range(30)]
+        bench.checks(
+            *(
+                http_check(health_check_id=name, fully_qualified_domain_name="nobody.example.com", failure_threshold=1)
+                for name in ids
+            )
+        )
+        await bench.until(lambda: not any(bench.probers.is_healthy(name) for name in ids), "all are unhealthy")
+        assert len(set(flipped_in)) == len(flipped_in) == len(ids)
+
+    run(tmp_path, body, speed=10_000.0)
+
+
 def test_an_inverted_check_is_unhealthy_until_it_has_data_and_a_disabled_one_is_not_probed(tmp_path: Path) -> None:
     async def body(bench: Bench) -> None:
         bench.checks(http_check(inverted=True), http_check(health_check_id="check-2", disabled=True))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import gzip
 import random
+import socket
 import ssl
 import subprocess
 import sys
@@ -25,14 +27,22 @@ from lab.core import codec
 from lab.core.health import HealthMachine
 from lab.core.health_alarm import Alarm
 from lab.core.health_check import AlarmIdentifier, HealthCheck, HealthChecks
-from lab.core.health_probe import ProbeResult, Timings, body_verdict, host_header, request_bytes, status_reason
+from lab.core.health_probe import (
+    TIMED_OUT,
+    ProbeResult,
+    Timings,
+    body_verdict,
+    host_header,
+    request_bytes,
+    status_reason,
+)
 from lab.core.topology import Topology, regional_addresses
 from lab.live.clock import Clock, now_ms
 from lab.live.documents import DocumentStore
 from lab.live.http_client import HttpClient, UnixAddress
 from lab.live.probe_alarms import AlarmReader
 from lab.live.probe_cloudwatch import CloudWatchCalls
-from lab.live.probe_connection import probe
+from lab.live.probe_connection import Probe
 from lab.live.probe_metrics import MetricPublisher
 from lab.live.topology_file import write_topology
 
@@ -42,6 +52,12 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 def check(type: str, **fields: Any) -> HealthCheck:
     return HealthCheck("check-1", "r", type, 0, ip_address=ADDRESS, **fields)  # type: ignore[arg-type]
+
+
+async def probed_once(checked: HealthCheck, address: str, port: int, clock: Clock) -> ProbeResult:
+    result: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
+    Probe(checked, address, port, clock, result.set_result).start()
+    return await result
 
 
 def probed(checked: HealthCheck, answer: bytes | None, context: ssl.SSLContext | None = None) -> ProbeResult:
@@ -64,7 +80,7 @@ def probed(checked: HealthCheck, answer: bytes | None, context: ssl.SSLContext |
         server = await asyncio.start_server(serve, ADDRESS, 0, ssl=context)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            result = await probe(checked, ADDRESS, port, Clock(1000.0))
+            result = await probed_once(checked, ADDRESS, port, Clock(1000.0))
             for writer in held:
                 writer.close()
             await asyncio.gather(*(writer.wait_closed() for writer in held), return_exceptions=True)
@@ -80,6 +96,11 @@ def probed(checked: HealthCheck, answer: bytes | None, context: ssl.SSLContext |
         (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", True, "Success: HTTP Status Code 302, Found"),
         (b"HTTP/1.1 404 Not Found\r\n\r\n", False, "Failure: HTTP Status Code 404, Not Found"),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\n\r\n", False, "Failure: HTTP Status Code 503, "),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+            False,
+            "Failure: HTTP Status Code 101, Switching Protocols",
+        ),
         (b"SSH-2.0-OpenSSH_9.2\r\n", False, "Failure: The response is not valid HTTP"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 17_000 + b"\r\n\r\n", False, "Failure: The response headers are larger"),
         (b"HTTP/1.1 200", False, "Failure: The endpoint closed the connection"),
@@ -152,14 +173,89 @@ def test_a_tcp_check_needs_only_a_connection() -> None:
         server = await asyncio.start_server(lambda reader, writer: writer.close(), ADDRESS, 0)
         port = server.sockets[0].getsockname()[1]
         async with server:
-            open_result = await probe(check("TCP"), ADDRESS, port, Clock())
+            open_result = await probed_once(check("TCP"), ADDRESS, port, Clock())
             await asyncio.sleep(0)
-        return open_result, await probe(check("TCP"), ADDRESS, port, Clock())
+        return open_result, await probed_once(check("TCP"), ADDRESS, port, Clock())
 
     accepted, refused = asyncio.run(main())
     assert accepted.ok
     assert not refused.ok
     assert "refused" in refused.reason
+
+
+def full_backlog() -> tuple[socket.socket, list[socket.socket]]:
+    """A listener that has no room for a connection any more, and those that wait in it."""
+    listener = socket.socket()
+    listener.bind((ADDRESS, 0))
+    listener.listen(0)
+    waiting: list[socket.socket] = []
+    while len(waiting) < 2 or _is_connected(waiting[-1]):
+        waiting.append(socket.socket())
+        waiting[-1].setblocking(False)
+        waiting[-1].connect_ex(listener.getsockname())
+    return listener, waiting
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("type", ["TCP", "HTTP"])
+def test_a_connection_that_nobody_takes_times_out(type: str) -> None:
+    listener, waiting = full_backlog()
+    try:
+        result = asyncio.run(probed_once(check(type), ADDRESS, listener.getsockname()[1], Clock(1000.0)))
+        assert (result.ok, result.reason) == (False, TIMED_OUT)
+    finally:
+        for sock in (listener, *waiting):
+            sock.close()
+
+
+def test_a_connection_that_is_taken_late_is_one() -> None:
+    listener, waiting = full_backlog()
+
+    async def main() -> ProbeResult:
+        probing = asyncio.create_task(probed_once(check("TCP"), ADDRESS, listener.getsockname()[1], Clock()))
+        await asyncio.sleep(0)
+        for sock in waiting:
+            sock.close()
+        listener.setblocking(False)
+        while not probing.done():
+            with contextlib.suppress(BlockingIOError):
+                listener.accept()[0].close()
+            await asyncio.wait([probing], timeout=0.01)
+        return probing.result()
+
+    try:
+        assert asyncio.run(main()).ok
+    finally:
+        listener.close()
+
+
+def test_a_probe_that_is_dropped_has_no_result_and_leaves_no_connection() -> None:
+    async def main() -> list[ProbeResult]:
+        results: list[ProbeResult] = []
+        ended = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+            ended.set()
+
+        server = await asyncio.start_server(serve, ADDRESS, 0)
+        async with server:
+            probe = Probe(check("HTTP"), ADDRESS, server.sockets[0].getsockname()[1], Clock(), results.append)
+            probe.start()
+            probe.cancel()
+            await asyncio.wait_for(ended.wait(), 20)
+        return results
+
+    assert asyncio.run(main()) == []
 
 
 def tls_context(folder: Path, names: list[str | None]) -> ssl.SSLContext:
@@ -197,6 +293,12 @@ def test_tls_is_spoken_with_sni_if_it_is_on_and_certificates_are_not_validated(
     assert result.ok, result
     assert names == [seen]
     assert result.timings.handshake_ms is not None
+
+
+def test_a_body_of_several_tls_records_is_searched_whole(tmp_path: Path) -> None:
+    checked = check("HTTPS_STR_MATCH", search_string="needle")
+    answer = b"HTTP/1.1 200 OK\r\nX: " + b"x" * 3_000 + b"\r\n\r\n" + b"x" * 5_100 + b"needle" + b"y" * 40_000
+    assert probed(checked, answer, tls_context(tmp_path, [])).ok
 
 
 def test_plain_http_behind_an_https_check_fails() -> None:
