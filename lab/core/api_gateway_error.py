@@ -1,7 +1,8 @@
 """The errors that API Gateway itself answers on a REST API's data plane, with AWS's statuses and texts.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html. Customised gateway
-responses are not imitated. The texts of 413 and 431 are what is seen in the wild, not documented.
+responses are not imitated. The texts of 413 and 431 are what is seen in the wild, not documented; 414 has the words of
+https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html.
 """
 
 from __future__ import annotations
@@ -32,4 +33,5 @@ TOO_MANY_REQUESTS = GatewayError(429, "Too Many Requests", "TooManyRequestsExcep
 CONTENT_TOO_LARGE = GatewayError(413, "HTTP content length exceeded 10485760 bytes.", "RequestTooLargeException")
 EVENT_TOO_LARGE = GatewayError(413, "Request Too Long", "RequestTooLargeException")
 HEADERS_TOO_LARGE = GatewayError(431, "Request Header Fields Too Large", "BadRequestException")
+URL_TOO_LONG = GatewayError(414, "Request URI too long", "BadRequestException")
 BAD_REQUEST = GatewayError(400, "Bad Request", "BadRequestException")

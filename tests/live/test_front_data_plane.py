@@ -99,8 +99,19 @@ def test_a_body_over_10_mb_is_a_413_and_an_event_over_6_mb_too(lab: FrontLab) ->
     assert response.status == 413
 
 
-def test_headers_over_10_kb_are_refused(lab: FrontLab) -> None:
-    assert lab.http("GET", "/feedback", headers=[("X", "y" * 10_300)]).status == 431
+@pytest.mark.parametrize("size", [10_300, 40_000, 70_000])
+def test_headers_over_10_kb_are_refused(lab: FrontLab, size: int) -> None:
+    response = lab.http("GET", "/feedback", headers=[("X", "y" * size)])
+    assert (response.status, json.loads(response.body)) == (431, {"message": "Request Header Fields Too Large"})
+
+
+@pytest.mark.parametrize("size", [10_300, 40_000, 1_000_000])
+def test_a_url_over_10_kb_is_a_414_and_one_below_reaches_its_function(lab: FrontLab, size: int) -> None:
+    for target in ("/any/" + "p" * size, "/any/x?q=" + "q" * size):
+        response = lab.http("GET", target)
+        assert (response.status, json.loads(response.body)) == (414, {"message": "Request URI too long"})
+        assert response.header("x-amzn-ErrorType")
+        assert lab.http("GET", target[:10_000]).status == 200
 
 
 def test_reserved_paths_of_custom_domains_answer_for_themselves(lab: FrontLab) -> None:

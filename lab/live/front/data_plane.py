@@ -22,10 +22,12 @@ from lab.core.api_gateway_error import (
     HEADERS_TOO_LARGE,
     INTEGRATION_TIMEOUT,
     INVOCATION_REFUSED,
+    URL_TOO_LONG,
     GatewayError,
 )
 from lab.core.api_gateway_event import (
     MAX_HEADER_BYTES,
+    MAX_URL_CHARACTERS,
     ApiRequest,
     RequestIds,
     proxy_event,
@@ -54,6 +56,7 @@ from lab.live.http_server import Handler
 HEALTH_PATHS = ("/ping", "/sping")
 """Answered by API Gateway itself on custom domains.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html"""
+_REFUSALS = {error.status: error for error in (CONTENT_TOO_LARGE, URL_TOO_LONG, HEADERS_TOO_LARGE)}
 
 
 class LoadBalancing(Protocol):
@@ -143,6 +146,8 @@ class DataPlane:
         """Where a request goes, if the function behind it may be invoked from there."""
         if isinstance(stage, GatewayError):
             return stage
+        if len("http://") + len(request.header("host") or "") + len(request.target) > MAX_URL_CHARACTERS:
+            return URL_TOO_LONG
         if sum(len(name) + len(value) for name, value in request.headers) > MAX_HEADER_BYTES:
             return HEADERS_TOO_LARGE
         match = route(stage, request.method)
@@ -248,7 +253,7 @@ def error_response(error: GatewayError, ids: RequestIds) -> Response:
 
 def refusal(status: int, message: str) -> Response:
     """The answer to what is not even a request, in API Gateway's form."""
-    error = CONTENT_TOO_LARGE if status == 413 else GatewayError(status, message.capitalize(), "BadRequestException")
+    error = _REFUSALS.get(status) or GatewayError(status, message.capitalize(), "BadRequestException")
     headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", error.error_type)]
     return Response(error.status, headers, error.body, close=True)
 

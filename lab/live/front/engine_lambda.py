@@ -14,15 +14,17 @@ import orjson
 
 from lab.core.api_gateway_error import (
     BAD_INTEGRATION_ANSWER,
+    EVENT_TOO_LARGE,
     INTEGRATION_TIMEOUT,
     GatewayError,
 )
-from lab.core.api_gateway_event import RequestIds, request_context
+from lab.core.api_gateway_event import RequestIds, proxy_event, request_context
 from lab.core.api_gateway_route import RouteMatch, StageMatch
 from lab.core.faults import RegionCondition
 from lab.core.lambda_errors import (
     FunctionNotFound,
     InvokeError,
+    RequestTooLarge,
     ServiceUnavailable,
     TooManyRequests,
     check_request_size,
@@ -38,6 +40,8 @@ from lab.live.http_message import Headers, Request, Response
 LATEST = "$LATEST"
 EVENT_HEADER = "x-lab-event"
 """What LocalStack does not know of a request, for `lab.localstack_plugin.events`."""
+SMALL_BODY_BYTES = 1_000_000
+"""A body up to this makes no event too large for Lambda, whatever JSON's escapes make of it."""
 GATEWAYS_OWN = (
     "connection",
     "content-length",
@@ -116,6 +120,8 @@ class EngineDataPlane(DataPlane):
         match = self._way(stage, request)
         if isinstance(match, GatewayError):
             return error_response(match, ids)
+        if self._is_too_large(request, match, ids):
+            return error_response(EVENT_TOO_LARGE, ids)
         answered: list[Response] = []
 
         async def call() -> Response | None:
@@ -128,6 +134,17 @@ class EngineDataPlane(DataPlane):
             await self._clock.sleep(match.method.timeout_ms)
             return error_response(INTEGRATION_TIMEOUT, ids)
         return answered[0] if answered else error_response(BAD_INTEGRATION_ANSWER, ids)
+
+    def _is_too_large(self, request: Request, match: RouteMatch, ids: RequestIds) -> bool:
+        """Whether Lambda refuses the event for its size, which LocalStack does not look at."""
+        if len(request.body) <= SMALL_BODY_BYTES:
+            return False
+        event = orjson.dumps(proxy_event(self._api_request(request), match, ids, now_ms()))
+        try:
+            check_request_size(len(event), "RequestResponse")
+        except RequestTooLarge:
+            return True
+        return False
 
     async def _pass_on(self, match: RouteMatch, request: Request, ids: RequestIds) -> Response:
         stage = match.stage
