@@ -54,6 +54,7 @@ from lab.control.route53.state import Route53State
 from lab.control.route53.tags import TagsPlane
 from lab.control.route53.traffic_policies import TrafficPoliciesPlane
 from lab.control.route53.website_endpoints import website_names
+from lab.control.route53.zone_features import ZoneFeaturesPlane
 from lab.control.route53.zones import ZonesPlane
 from lab.control.service_model import service_model
 from lab.control.status import lab_status
@@ -245,6 +246,7 @@ class Control:
 
         return (
             ZonesPlane(self._route53, in_sync),
+            ZoneFeaturesPlane(self._route53),
             HealthChecksPlane(self._route53, self._topology.region_codes, self._others.health_check_status),
             TrafficPoliciesPlane(self._route53),
             PolicyInstancesPlane(self._route53, self._endpoint_names, self._publisher.settle, in_sync),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from control_process import ControlLab, eventually, lab_fixture
 
@@ -220,10 +221,81 @@ def test_tags_counts_and_limits_are_told(lab: ControlLab, zone: str) -> None:
     assert client.get_account_limit(Type="MAX_HEALTH_CHECKS_BY_OWNER")["Limit"]["Value"] == 200
 
 
-def test_what_the_lab_has_not_is_refused_by_name(lab: ControlLab) -> None:
+NOT_IMITATED = {"CreateKeySigningKey", "CreateQueryLoggingConfig", "CreateVPCAssociationAuthorization"}
+
+
+def least(shape: Any, zone_id: str) -> Any:
+    """The least that the model takes for a shape; a zone's id where one is asked for."""
+    match shape.type_name:
+        case "structure":
+            return {
+                name: zone_id if name in ("HostedZoneId", "Id") else least(shape.members[name], zone_id)
+                for name in shape.required_members
+            }
+        case "list":
+            return [least(shape.member, zone_id)] * shape.metadata.get("min", 1)
+        case "string":
+            return shape.enum[0] if shape.enum else "x" * max(1, shape.metadata.get("min", 1))
+        case "boolean":
+            return False
+        case kind:
+            assert kind in ("integer", "long"), kind
+            return shape.metadata.get("min", 1)
+
+
+def test_every_operation_of_the_model_is_answered_and_three_are_refused_by_name(lab: ControlLab, zone: str) -> None:
     client = lab.client("route53")
-    code, status, message = refusal(client.list_query_logging_configs)
-    assert (code, status) == ("NotImplemented", 501) and "route53:ListQueryLoggingConfigs" in message
+    zone_id = zone.removeprefix("/hostedzone/")
+    refused = set()
+    for operation in sorted(client.meta.service_model.operation_names):
+        model = client.meta.service_model.operation_model(operation)
+        arguments = least(model.input_shape, zone_id) if model.input_shape else {}
+        try:
+            getattr(client, xform_name(operation))(**arguments)
+        except ClientError as error:
+            code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+            assert 400 <= status < 500 or code == "NotImplemented", (operation, error)
+            if code == "NotImplemented":
+                assert status == 501 and f"route53:{operation}" in str(error)
+                refused.add(operation)
+    assert refused == NOT_IMITATED
+
+
+def test_a_public_zone_without_keys_logs_and_vpcs_answers_as_on_aws(lab: ControlLab, zone: str) -> None:
+    client = lab.client("route53")
+    vpc = {"VPCRegion": "us-east-1", "VPCId": "vpc-1"}
+    refusals = {
+        "NoSuchKeySigningKey": (client.activate_key_signing_key, {"Name": "key"}, 404),
+        "KeySigningKeyWithActiveStatusNotFound": (client.enable_hosted_zone_dnssec, {}, 400),
+        "DNSSECNotFound": (client.disable_hosted_zone_dnssec, {}, 400),
+        "PublicZoneVPCAssociation": (client.associate_vpc_with_hosted_zone, {"VPC": vpc}, 400),
+        "VPCAssociationNotFound": (client.disassociate_vpc_from_hosted_zone, {"VPC": vpc}, 404),
+        "VPCAssociationAuthorizationNotFound": (client.delete_vpc_association_authorization, {"VPC": vpc}, 404),
+    }
+    for code, (call, arguments, status) in refusals.items():
+        assert refusal(call, HostedZoneId=zone, **arguments)[:2] == (code, status)
+    assert client.get_dnssec(HostedZoneId=zone)["Status"]["ServeSignature"] == "NOT_SIGNING"
+    assert client.list_query_logging_configs(HostedZoneId=zone)["QueryLoggingConfigs"] == []
+    assert refusal(client.get_query_logging_config, Id="q")[:2] == ("NoSuchQueryLoggingConfig", 404)
+    assert client.list_vpc_association_authorizations(HostedZoneId=zone)["VPCs"] == []
+    assert client.list_hosted_zones_by_vpc(VPCId="vpc-1", VPCRegion="us-east-1")["HostedZoneSummaries"] == []
+    assert refusal(client.list_query_logging_configs, HostedZoneId="ZNONE")[0] == "NoSuchHostedZone"
+
+
+def test_accelerated_recovery_is_kept_and_shown(lab: ControlLab, zone: str) -> None:
+    client = lab.client("route53")
+    assert "Features" not in client.get_hosted_zone(Id=zone)["HostedZone"]
+    for enable, status in ((True, "ENABLED"), (False, "DISABLED")):
+        client.update_hosted_zone_features(HostedZoneId=zone, EnableAcceleratedRecovery=enable)
+        shown = client.get_hosted_zone(Id=zone)["HostedZone"]["Features"]
+        assert shown == {"AcceleratedRecoveryStatus": status}
+    assert refusal(client.update_hosted_zone_features, HostedZoneId=zone)[0] == "InvalidInput"
+    missing = refusal(client.update_hosted_zone_features, HostedZoneId="ZNONE", EnableAcceleratedRecovery=True)
+    assert missing[0] == "NoSuchHostedZone"
+
+
+def test_private_zones_are_refused_by_name(lab: ControlLab) -> None:
+    client = lab.client("route53")
     vpc = {"VPCRegion": "us-east-1", "VPCId": "vpc-1"}
     private = {"Name": "p.test", "CallerReference": "p", "VPC": vpc}
     assert "private hosted zones" in refusal(client.create_hosted_zone, **private)[2]

@@ -77,7 +77,8 @@ class Route53Records:
     """Everything. `used_references` maps the caller reference of every health check ever made to its id.
 
     `tags` is keyed by "hostedzone/ID" and "healthcheck/ID". `changes` are the newest thousand. `cidr_references` maps
-    the caller reference of a CIDR collection to its id. `journaled` is the number of the last change of record sets.
+    the caller reference of a CIDR collection to its id. `accelerated_recovery` says of zones that
+    were told whether it is on. `journaled` is the number of the last change of record sets.
     """
 
     zones: tuple[HostedZone, ...] = ()
@@ -90,4 +91,5 @@ class Route53Records:
     policies: tuple[Policy, ...] = ()
     instances: tuple[Instance, ...] = ()
     delegation_sets: tuple[DelegationSet, ...] = ()
+    accelerated_recovery: dict[str, bool] = field(default_factory=dict)
     journaled: int = 0

@@ -102,14 +102,17 @@ def record_set(record: RecordSet) -> dict[str, Any]:
     return value
 
 
-def hosted_zone(zone: HostedZone) -> dict[str, Any]:
-    """A zone in the API's shape."""
+def hosted_zone(zone: HostedZone, accelerated_recovery: bool | None) -> dict[str, Any]:
+    """A zone in the API's shape; None for the feature stands for a zone that was never told of it."""
     return {
         "Id": f"/hostedzone/{zone.zone_id}",
         "Name": names.shown(zone.name),
         "CallerReference": zone.caller_reference,
         "Config": {"Comment": zone.comment or None, "PrivateZone": False},
         "ResourceRecordSetCount": len(zone.record_sets),
+        "Features": None
+        if accelerated_recovery is None
+        else {"AcceleratedRecoveryStatus": "ENABLED" if accelerated_recovery else "DISABLED"},
     }
 
 

@@ -1,7 +1,7 @@
 """Route 53's hosted zones, record sets, changes, tags, counts and limits.
 
-https://docs.aws.amazon.com/Route53/latest/APIReference/API_Operations_Amazon_Route_53.html. Public zones only; no
-DNSSEC, query logs or reusable delegation sets. A change is INSYNC once the resolver has it.
+https://docs.aws.amazon.com/Route53/latest/APIReference/API_Operations_Amazon_Route_53.html. Public zones
+only. A change is INSYNC once the resolver has it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ZonesPlane:
         zone = HostedZone(new_id, name, records, config.get("Comment", ""), given["CallerReference"])
         change = self._state.replace_zones((*zones, zone), delegation_sets=sets)
         return {
-            "HostedZone": hosted_zone(zone),
+            "HostedZone": self._shown(zone),
             "ChangeInfo": self._change_info(change),
             "DelegationSet": delegation_set_of(zone, self._state.value.delegation_sets),
             "Location": f"https://route53.amazonaws.com/2013-04-01/hostedzone/{zone.zone_id}",
@@ -74,7 +74,7 @@ class ZonesPlane:
     def get_hosted_zone(self, call: Call) -> dict[str, Any]:
         zone = self._state.zone(call.parameters["Id"])
         return {
-            "HostedZone": hosted_zone(zone),
+            "HostedZone": self._shown(zone),
             "DelegationSet": delegation_set_of(zone, self._state.value.delegation_sets),
         }
 
@@ -90,7 +90,7 @@ class ZonesPlane:
             zones = []
         left = [zone for zone in zones if marker is None or zone.zone_id >= zone_id(marker)]
         return {
-            "HostedZones": [hosted_zone(zone) for zone in left[:limit]],
+            "HostedZones": [self._shown(zone) for zone in left[:limit]],
             "Marker": marker or "",
             "IsTruncated": len(left) > limit,
             "NextMarker": left[limit].zone_id if len(left) > limit else None,
@@ -108,7 +108,7 @@ class ZonesPlane:
             raise AwsError("InvalidInput", "HostedZoneId is allowed together with DNSName only")
         following = zones[limit] if len(zones) > limit else None
         return {
-            "HostedZones": [hosted_zone(zone) for zone in zones[:limit]],
+            "HostedZones": [self._shown(zone) for zone in zones[:limit]],
             "DNSName": given.get("DNSName"),
             "HostedZoneId": given.get("HostedZoneId"),
             "IsTruncated": following is not None,
@@ -127,18 +127,15 @@ class ZonesPlane:
         left = tuple(other for other in self._state.value.zones if other is not zone)
         tags = {key: value for key, value in self._state.value.tags.items() if key != f"hostedzone/{zone.zone_id}"}
         sets = without_zone(self._state.value.delegation_sets, zone.zone_id)
-        change = self._state.replace_zones(left, tags=tags, delegation_sets=sets)
+        recovery = {key: on for key, on in self._state.value.accelerated_recovery.items() if key != zone.zone_id}
+        change = self._state.replace_zones(left, tags=tags, delegation_sets=sets, accelerated_recovery=recovery)
         return {"ChangeInfo": self._change_info(change)}
 
     def update_hosted_zone_comment(self, call: Call) -> dict[str, Any]:
         zone = self._state.zone(call.parameters["Id"])
         updated = replace(zone, comment=call.parameters.get("Comment", ""))
         self._state.replace_zones(_swap(self._state.value.zones, zone, updated))
-        return {"HostedZone": hosted_zone(updated)}
-
-    def get_dnssec(self, call: Call) -> dict[str, Any]:
-        self._state.zone(call.parameters["HostedZoneId"])
-        return {"Status": {"ServeSignature": "NOT_SIGNING"}, "KeySigningKeys": []}
+        return {"HostedZone": self._shown(updated)}
 
     def get_hosted_zone_count(self, call: Call) -> dict[str, Any]:
         return {"HostedZoneCount": len(self._state.value.zones)}
@@ -200,6 +197,9 @@ class ZonesPlane:
             if change.change_id == wanted:
                 return {"ChangeInfo": self._change_info(change)}
         raise AwsError("NoSuchChange", f"A change with id {wanted} does not exist.")
+
+    def _shown(self, zone: HostedZone) -> dict[str, Any]:
+        return hosted_zone(zone, self._state.value.accelerated_recovery.get(zone.zone_id))
 
     def _change_info(self, change: Change) -> dict[str, Any]:
         return change_info(change, in_sync=self._in_sync(change.zones_version))
