@@ -122,7 +122,7 @@ class Stream:
 
     async def say(self, line: str) -> str:
         self.writer.write(line.encode() + b"\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return (await self.reader.readline()).decode().strip()
 
     def close(self) -> None:

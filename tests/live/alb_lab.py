@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ class Client:
         return await self.reply(head=method == "HEAD")
 
     async def reply(self, *, head: bool = False) -> Reply:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             status_line = (await self.reader.readline()).decode().strip()
             if not status_line:
                 raise ConnectionResetError("no answer")
@@ -213,10 +213,3 @@ async def ask(method: str = "GET", target: str = "/", **options: Any) -> Reply:
     """One request on a connection of its own."""
     async with client() as one:
         return await one.ask(method, target, **options)
-
-
-async def eventually(condition: Callable[[], bool], within_s: float = 15.0) -> None:
-    """Wait until a condition holds."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - a condition has no event
-            await asyncio.sleep(0.01)

@@ -10,13 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-START_LIMIT_S = 60.0
+from waiting import eventually
+
+START_LIMIT_S = 180.0
 BLOCKS = range(60, 100)
 ADDRESS_IN_USE = 3
 
@@ -142,14 +142,6 @@ class CliLab:
         self.run("down", "--quiet")
         for pid in self.pids():
             os.kill(pid, signal.SIGKILL)
-
-
-def eventually(condition: Callable[[], object], what: str | Callable[[], str], within_s: float = 15.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
-        time.sleep(0.02)
 
 
 def make_lab(folder: Path) -> CliLab:

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,19 +33,8 @@ from lab.live.http_server import HttpServer
 from lab.live.topology_file import write_topology
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 15.0
+WAIT_S = 60.0
 ROLE = "arn:aws:iam::000000000000:role/lab"
-
-
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of a condition. Fails after a while."""
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {WAIT_S:.0f} s: {what}"
-        time.sleep(0.01)
 
 
 def zip_of(files: dict[str, str]) -> bytes:

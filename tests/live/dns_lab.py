@@ -94,13 +94,13 @@ class Lab:
     def _exchange(self, packet: bytes, tcp: bool) -> bytes:
         where = (self.topology.global_address, self.server.port)
         if tcp:
-            with socket.create_connection(where, timeout=5) as sock:
+            with socket.create_connection(where, timeout=60) as sock:
                 sock.sendall(len(packet).to_bytes(2, "big") + packet)
                 stream = sock.makefile("rb")
                 with stream:
                     return stream.read(int.from_bytes(stream.read(2), "big"))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(5)
+            sock.settimeout(60)
             sock.connect(where)
             sock.send(packet)
             return sock.recv(65535)

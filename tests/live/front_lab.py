@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def handler(event, context):
         import boto3
         from botocore.config import Config
         client = boto3.client("dynamodb", region_name=event["queryStringParameters"]["region"],
-                              config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10))
+                              config=Config(retries={"total_max_attempts": 1}, connect_timeout=15, read_timeout=15))
         return {"body": json.dumps(client.list_tables()["TableNames"])}
     return {"statusCode": 200, "body": json.dumps(event)}
 """
@@ -130,7 +129,7 @@ class FrontLab:
     def stop_process(self, name: str, number: int = signal.SIGTERM) -> int:
         process = self.processes.pop(name)
         process.send_signal(number)
-        status = process.wait(20)
+        status = process.wait(60)
         assert process.stdout is not None
         process.stdout.close()
         return status
@@ -147,7 +146,7 @@ class FrontLab:
     # stubs
 
     def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(90)
 
     async def _stub(self, name: str, handler: Any) -> None:
         server = HttpServer(handler)
@@ -249,7 +248,7 @@ class FrontLab:
         return self.topology.region(region).address
 
     def boto(self, service: str, region: str = "us-east-1", at: str | None = None, **config: Any) -> Any:
-        options = {"retries": {"total_max_attempts": 1}, "connect_timeout": 10, "read_timeout": 20} | config
+        options = {"retries": {"total_max_attempts": 1}, "connect_timeout": 60, "read_timeout": 60} | config
         return boto3.client(
             service,
             region_name=region,
@@ -308,14 +307,14 @@ class FrontLab:
         async def call() -> Response:
             client = HttpClient(address)
             try:
-                return await client.call(method, target, [("Host", host), *(headers or [])], body, timeout_s=30)
+                return await client.call(method, target, [("Host", host), *(headers or [])], body, timeout_s=60)
             finally:
                 client.close()
 
         response: Response = self.run(call())
         return response
 
-    def raw(self, data: bytes, *, port: int, region: str = "us-east-1", timeout_s: float = 20.0) -> bytes:
+    def raw(self, data: bytes, *, port: int, region: str = "us-east-1", timeout_s: float = 60.0) -> bytes:
         """Send bytes and read until the other side closes."""
         with socket.create_connection((self.address(region), port), timeout=timeout_s) as sock:
             sock.sendall(data)
@@ -333,10 +332,3 @@ def front_lab(*, engines: bool = True) -> Iterator[FrontLab]:
             yield lab
         finally:
             lab.close()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.005)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import os
 import textwrap
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
+from waiting import eventually_async
 
 from lab.core import codec
 from lab.core.function import Function, Functions
 from lab.core.topology import Topology, regional_addresses
 from lab.live.clock import Clock
 from lab.live.documents import DocumentStore
-from lab.live.functions import Invocation, LogSink, NoLogSink, RegionFunctions
+from lab.live.functions import LogSink, NoLogSink, RegionFunctions
 
 REGION = "us-east-1"
 ENDPOINT = "http://127.41.1.1:4566"
@@ -60,7 +59,7 @@ class FunctionsUnderTest(RegionFunctions):
 
     async def begun(self, name: str = "hello") -> None:
         """Wait until a handler is at work."""
-        await eventually(
+        await eventually_async(
             lambda: any(e.state == "busy" for f in self.status().functions if f.name == name for e in f.environments)
         )
 
@@ -102,14 +101,6 @@ async def region_of(
         await region.close()
 
 
-async def eventually(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
-    """Wait until a condition holds; fail after the deadline."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come to hold"
-        await asyncio.sleep(0.005)
-
-
 def is_alive(pid: int) -> bool:
     """Whether a process is there and not just waiting to be reaped."""
     try:
@@ -131,16 +122,3 @@ def children() -> set[int]:
             if int(stat[1]) == os.getpid() and stat[0] != "Z":
                 found.add(int(entry.name))
     return found
-
-
-__all__ = [
-    "ENDPOINT",
-    "REGION",
-    "FunctionsUnderTest",
-    "Invocation",
-    "children",
-    "eventually",
-    "is_alive",
-    "region_of",
-    "write_function",
-]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from accelerator_lab import east, world
 
+TIMES = 4
+
 
 def test_a_half_closed_connection_gets_its_answer(tmp_path: Path) -> None:
     async def run() -> None:
@@ -16,7 +18,7 @@ def test_a_half_closed_connection_gets_its_answer(tmp_path: Path) -> None:
             stream = await lab.connect("dublin")
             stream.writer.write(b"x\n")
             stream.writer.write_eof()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert (await stream.reader.read()).endswith(b" x\nbye\n")
             stream.close()
 
@@ -34,7 +36,7 @@ def test_a_client_that_ends_within_its_preface_is_closed(tmp_path: Path) -> None
                     await stream.writer.drain()
                     await asyncio.sleep(0)
                 stream.writer.write_eof()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     assert await stream.reader.read() == b""
                 stream.close()
 
@@ -49,7 +51,7 @@ def test_a_half_closed_connection_carries_megabytes_the_other_way(tmp_path: Path
             line = b"z" * 50_000 + b"\n"
             stream.writer.write(line * 60)
             stream.writer.write_eof()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 data = await stream.reader.read()
                 while piece := await stream.reader.read():
                     data += piece
@@ -74,7 +76,7 @@ def test_megabytes_pass_both_ways_unchanged_before_a_slow_reader(tmp_path: Path)
 
             sending = asyncio.create_task(send())
             await asyncio.sleep(0.05)  # let all buffers on the way fill before anything is read
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 data = await stream.reader.read()
                 while piece := await stream.reader.read():
                     data += piece
@@ -89,11 +91,15 @@ def test_an_idle_connection_is_reset_after_340_seconds_of_the_labs_time(tmp_path
     async def run() -> None:
         async with world(tmp_path, speed=1000.0) as lab:
             lab.publish(east())
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             stream = await lab.connect("dublin")
-            assert (await stream.say("x")).startswith("east")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 with contextlib.suppress(ConnectionResetError):
-                    assert await stream.reader.read() == b""
+                    stream.writer.write(b"x\n")
+                    while await stream.reader.read():
+                        pass
+            assert loop.time() - began >= 0.34
             assert lab.edge.status()["idle_timeouts"] == 1
             stream.close()
 
@@ -101,20 +107,24 @@ def test_an_idle_connection_is_reset_after_340_seconds_of_the_labs_time(tmp_path
 
 
 def test_asked_for_latency_delays_first_and_later_answers_by_the_way_over_the_edge(tmp_path: Path) -> None:
+    """Never by less, and by more only as the machine's own work has it: the quickest of some is told by the latency."""
+
     async def run() -> None:
         async with world(tmp_path, accelerator_latency=True) as lab:
             lab.publish(east())
             loop = asyncio.get_running_loop()
-            began = loop.time()
-            stream = await lab.connect("dublin")
-            assert (await stream.say("1")).startswith("east")
-            first_ms = 1000 * (loop.time() - began)
-            began = loop.time()
-            assert (await stream.say("2")).startswith("east")
-            later_ms = 1000 * (loop.time() - began)
-            stream.close()
+            first_ms, later_ms = [], []
+            for _ in range(TIMES):
+                began = loop.time()
+                stream = await lab.connect("dublin")
+                assert (await stream.say("1")).startswith("east")
+                first_ms.append(1000 * (loop.time() - began))
+                began = loop.time()
+                assert (await stream.say("2")).startswith("east")
+                later_ms.append(1000 * (loop.time() - began))
+                stream.close()
             path = lab.edge._path(lab.topology.place("dublin"), "us-east-1")
-            assert path.first_answer_ms <= first_ms < path.first_answer_ms + 500
-            assert 2 * path.one_way_ms <= later_ms < 2 * path.one_way_ms + 500
+            assert path.first_answer_ms <= min(first_ms) < path.first_answer_ms + 500
+            assert 2 * path.one_way_ms <= min(later_ms) < 2 * path.one_way_ms + 500
 
     asyncio.run(run())

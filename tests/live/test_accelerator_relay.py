@@ -12,7 +12,7 @@ from lab.live.accelerator_connection import Address, Route, Tally
 from lab.live.accelerator_relay import Relay
 
 ADDRESS = "127.0.0.1"
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 def test_a_connection_that_no_descriptor_is_left_for_is_reset_and_the_next_one_goes_through() -> None:

@@ -31,7 +31,7 @@ def lab(folder: Path, *arguments: str) -> Done:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert "Traceback" not in done.stderr + done.stdout
@@ -190,7 +190,7 @@ def in_namespace(folder: Path, setup: str, command: str) -> Done:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     if "unshare" in done.stderr or "ip: not found" in done.stderr:
@@ -228,7 +228,7 @@ def test_a_current_folder_that_has_gone_is_told(tmp_path: Path) -> None:
         cwd=gone,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert (done.returncode, "the current folder does not exist any more" in done.stderr) == (2, True), done.stderr

@@ -15,7 +15,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cli_lab import START_LIMIT_S, CliLab, eventually, make_lab
+from cli_lab import START_LIMIT_S, CliLab, make_lab
+from waiting import eventually
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_parts_that_are_killed_come_back_and_the_lab_works_on(lab: CliLab) -> No
         before = {part["part"]: part for part in lab.json("status")["parts"]}[name]
         os.kill(before["pid"], signal.SIGKILL)
         eventually(lambda name=name, before=before: _is_new(lab, name, before["pid"]), f"{name} did not come back")  # type: ignore[misc]
-    eventually(lambda: _feedback_everywhere(lab), "the lab does not work any more", 30)
+    eventually(lambda: _feedback_everywhere(lab), "the lab does not work any more")
 
 
 def _is_new(lab: CliLab, name: str, pid: int) -> bool:
@@ -174,7 +175,7 @@ def _slow_requirements(lab: CliLab) -> Path:
 def test_ctrl_c_while_pip_installs_ends_pip_too(lab: CliLab) -> None:
     begun = _slow_requirements(lab)
     process = lab.foreground("--handlers", "mine")
-    eventually(begun.exists, "pip did not build the package", 60)
+    eventually(begun.exists, "pip did not build the package")
     os.killpg(process.pid, signal.SIGINT)
     close(process)
     lab.assert_nothing_left()
@@ -186,7 +187,7 @@ def test_a_kill_while_pip_installs_ends_pip_too(lab: CliLab, victim: str) -> Non
     """Neither the command line nor the deployment can say good-bye to pip: the kernel tells, or the other one."""
     begun = _slow_requirements(lab)
     process = lab.foreground("--handlers", "mine")
-    eventually(begun.exists, "pip did not build the package", 60)
+    eventually(begun.exists, "pip did not build the package")
     pids = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in lab.pids()}
     (killed,) = (pid for pid, words in pids.items() if victim.encode() in words)
     os.kill(killed, signal.SIGKILL)
@@ -229,7 +230,7 @@ def test_a_job_that_nohup_started_outlives_its_terminal(lab: CliLab) -> None:
 @pytest.mark.parametrize("moment", ["starting", "running"])
 def test_a_drill_that_is_ended_takes_its_own_lab_with_it(lab: CliLab, number: signal.Signals, moment: str) -> None:
     """While its lab starts, and while the drill runs."""
-    process = lab.begin(*lab.command("drill", "region_outage", "--speed", "30"))
+    process = lab.begin(*lab.command("drill", "region_outage", "--speed", "6"))
     if moment == "starting":
         eventually(
             lambda: list(lab.temporary.glob("lab-tests-*/.lab/instance.json")), "the drill starts no lab", START_LIMIT_S

@@ -27,7 +27,7 @@ def run(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
     """A line in a shell, where `lab` is this one; the exit status of a pipe is its first failure's."""
     script = f'set -o pipefail; lab() {{ {LAB} "$@"; }}; {line}'
     return subprocess.run(
-        ["/bin/bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        ["/bin/bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=180, check=False
     )
 
 
@@ -158,6 +158,6 @@ sys.argv = ["lab", "up", "--block", "127.46"]
 raise SystemExit(main())
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
     )
     assert (done.returncode in (-signal.SIGINT, 130), done.stderr.strip()) == (True, ""), done.stderr

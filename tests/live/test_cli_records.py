@@ -16,7 +16,7 @@ def lab_line(lab: Lab, *arguments: str) -> tuple[int, str]:
     """The exit status and standard output of `lab ...` in the lab's folder."""
     folder = str(Path(lab.topology.state_dir).parent)
     command = [sys.executable, "-m", "lab.cli", "-C", folder, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     return done.returncode, done.stdout or done.stderr
 
 

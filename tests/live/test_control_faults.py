@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from control_process import ControlLab, StubPart, eventually, lab_fixture
+from control_process import ControlLab, StubPart, lab_fixture
+from waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def test_the_token_is_this_users_alone_and_wanted_everywhere(lab: ControlLab) ->
 def test_requests_that_a_web_page_could_forge_are_refused(lab: ControlLab, port: str, headers: str) -> None:
     address = (lab.topology.global_address, getattr(lab.topology, port))
     sent = headers.format(host=f"{address[0]}:{address[1]}")
-    with socket.create_connection(address, timeout=5) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         request = f"POST /api/faults HTTP/1.1\r\n{sent}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
         connection.sendall(request.encode())
         status = int(connection.makefile("rb").readline().split()[1])
@@ -190,7 +191,7 @@ def test_regional_services_are_refused_at_the_global_endpoint_with_where_they_ar
     target = {"X-Amz-Target": "DynamoDB_20120810.ListTables", "Content-Type": "application/x-amz-json-1.0"}
     request = urllib.request.Request(url, b"{}", {"Authorization": credential, **target})
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=5)
+        urllib.request.urlopen(request, timeout=60)
     with caught.value as answer:
         message = json.loads(answer.read())["message"]
     assert "us-east-1 at http://127.45.1.1:" in message and "us-west-2 at http://127.45.2.1:" in message

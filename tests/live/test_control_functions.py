@@ -51,7 +51,7 @@ def test_waiters_work_and_the_package_can_be_fetched_again(lab: ControlLab) -> N
     client.get_waiter("function_updated_v2").wait(FunctionName="waited")
     found = client.get_function(FunctionName="arn:aws:lambda:us-east-1:000000000000:function:waited:$LATEST")
     assert found["Tags"] == {"a": "b"}
-    with urllib.request.urlopen(found["Code"]["Location"], timeout=5) as response:
+    with urllib.request.urlopen(found["Code"]["Location"], timeout=60) as response:
         assert zipfile.ZipFile(io.BytesIO(response.read())).namelist() == ["app.py"]
 
 

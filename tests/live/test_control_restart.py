@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from control_process import ROLE, ControlLab, encoded, eventually, lab_fixture
+from control_process import ROLE, ControlLab, encoded, lab_fixture
+from waiting import eventually
 
 from lab.control.publisher import SUBSCRIBERS
 

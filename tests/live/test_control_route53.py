@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
-from control_process import ControlLab, eventually, lab_fixture
+from control_process import ControlLab, lab_fixture
+from waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 import pytest
-from control_process import ControlLab, eventually, lab_fixture
+from control_process import ControlLab, lab_fixture
+from waiting import eventually
 
 from lab.core.zone import HostedZone, RecordSet, Zones
 from lab.core.zone_change import RecordSplice, ZonesChange

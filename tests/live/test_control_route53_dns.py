@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from control_process import ControlLab, eventually
+from control_process import ControlLab
+from waiting import eventually
 
 from lab.data import places
 from lab.live.dns_client import make_query, parse_reply
@@ -69,7 +70,7 @@ def asked(lab: ControlLab, name: str, rtype: str = "A", subnet: str | None = Non
     """The code and the values of a real DNS query."""
     query = make_query(7, name, rtype, None if subnet is None else ipaddress.ip_network(subnet))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         sock.connect((lab.topology.dns_address, lab.topology.dns_port))
         sock.send(query)
         reply = parse_reply(sock.recv(4096), query)

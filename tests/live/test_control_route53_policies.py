@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
-from control_process import ControlLab, eventually, lab_fixture
+from control_process import ControlLab, lab_fixture
+from waiting import eventually
 
 from lab.core.zone import RecordSet
 

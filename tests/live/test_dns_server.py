@@ -112,7 +112,7 @@ def test_several_queries_on_one_connection_are_answered_in_order(tmp_path: Path)
         packets = [make_query(n, name, "A", None) for n, name in enumerate(names)]
         writer.write(b"".join(len(packet).to_bytes(2, "big") + packet for packet in packets))
         for number in range(len(names)):
-            length = int.from_bytes(await asyncio.wait_for(reader.readexactly(2), 5), "big")
+            length = int.from_bytes(await asyncio.wait_for(reader.readexactly(2), 60), "big")
             record = dnslib.DNSRecord.parse(await reader.readexactly(length))
             assert record.header.id == number
         writer.close()

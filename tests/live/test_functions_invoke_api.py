@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from functions_region import FunctionsUnderTest, eventually, region_of, write_function
+from functions_region import FunctionsUnderTest, region_of, write_function
+from waiting import eventually_async
 
 from lab.live.functions import answer_invoke, is_invoke
 from lab.live.http_message import Request, Response
@@ -174,7 +175,7 @@ def test_an_asynchronous_event_is_accepted_at_once_and_tried_three_times(tmp_pat
             assert len(await tries(tmp_path / "good", 1)) == 1
 
     async def tries(file: Path, count: int) -> list[str]:
-        await eventually(lambda: file.exists() and len(file.read_text().splitlines()) >= count)
+        await eventually_async(lambda: file.exists() and len(file.read_text().splitlines()) >= count)
         return file.read_text().splitlines()
 
     asyncio.run(scenario())
@@ -191,6 +192,6 @@ def test_an_asynchronous_event_waits_until_the_region_serves_again(tmp_path: Pat
             await asyncio.sleep(0)
             assert not done.exists()
             region.publish(write_function(tmp_path, source))
-            await eventually(done.exists)
+            await eventually_async(done.exists)
 
     asyncio.run(scenario())

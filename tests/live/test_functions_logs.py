@@ -10,7 +10,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from functions_region import eventually, region_of, write_function
+from functions_region import region_of, write_function
+from waiting import eventually_async
 
 from lab.live.functions.log_shipper import BATCH_EVENTS_MAX, CloudWatchLogs, LogEvent, LogPutFailed, LogShipper
 from lab.live.http_client import HttpClient, UnixAddress
@@ -74,14 +75,15 @@ def test_timeouts_and_exits_are_told_in_the_log(tmp_path: Path) -> None:
     """
 
     async def scenario() -> None:
-        async with region_of(tmp_path, [write_function(tmp_path, source, timeout_s=1)]) as region:
-            await region.failure("exit")
-            lines = region.lines()
+        exits, sleeps = (write_function(tmp_path, source, name, timeout_s=3) for name in ("exits", "sleeps"))
+        async with region_of(tmp_path, [exits, sleeps]) as region:
+            await region.failure("exit", name="exits")
+            lines = region.lines("exits")
             assert "Error: Runtime exited with error: exit status 2" in lines[-4] and lines[-3] == "Runtime.ExitError"
             assert lines[-2].startswith("END") and lines[-1].startswith("REPORT")
-            await region.failure("sleep")
-            lines = region.lines()
-            assert lines[-4] == "begun" and lines[-3].endswith(" Task timed out after 1.00 seconds")
+            await region.failure("sleep", name="sleeps")
+            lines = region.lines("sleeps")
+            assert lines[-4] == "begun" and lines[-3].endswith(" Task timed out after 3.00 seconds")
             assert "Status: timeout" in lines[-1]
 
     asyncio.run(scenario())
@@ -103,13 +105,16 @@ def test_the_ring_holds_the_newest_lines_by_number(tmp_path: Path) -> None:
 
 
 class Memory:
-    """A sink that remembers, and fails as often as told."""
+    """A sink that remembers, fails as often as told, and takes a batch only while it is open."""
 
     def __init__(self, failures: int = 0, *, retryable: bool = True) -> None:
         self.failures, self.retryable = failures, retryable
+        self.open = asyncio.Event()
+        self.open.set()
         self.puts: list[tuple[str, str, list[str]]] = []
 
     async def put(self, log_group: str, log_stream: str, events: Sequence[LogEvent]) -> None:
+        await self.open.wait()
         if self.failures > 0:
             self.failures -= 1
             raise LogPutFailed("not now", retryable=self.retryable)
@@ -117,13 +122,14 @@ class Memory:
 
 
 def test_lines_are_shipped_in_batches_with_group_and_stream(tmp_path: Path) -> None:
-    sink = Memory()
-
     async def scenario() -> None:
+        sink = Memory()
+        sink.open.clear()
         async with region_of(tmp_path, [write_function(tmp_path, CHATTY)], logs=sink) as region:
             for _ in range(3):
                 await region.invoke("hello", b"{}")
-            await eventually(lambda: sum(len(messages) for _, _, messages in sink.puts) == len(region.lines()))
+            sink.open.set()  # what came while the first batch was on its way is the second one
+            await eventually_async(lambda: sum(len(messages) for _, _, messages in sink.puts) == len(region.lines()))
             assert len(sink.puts) <= 2
             stream = region.status().functions[0].environments[0].log_stream
             assert sink.puts[0][:2] == ("/aws/lambda/hello", stream)
@@ -143,7 +149,7 @@ def test_a_failing_sink_is_tried_again_and_then_given_up(
         shipper = LogShipper(Memory(failures, retryable=retryable), log=messages.append)
         shipper.start()
         shipper.add("g", "s", 1, ["line"])
-        await eventually(lambda: (shipper.shipped, shipper.dropped) == (shipped, dropped))
+        await eventually_async(lambda: (shipper.shipped, shipper.dropped) == (shipped, dropped))
         await shipper.close()
         assert len(messages) == dropped
 
@@ -218,7 +224,7 @@ def test_an_engine_that_is_not_there_does_not_disturb_invocations(tmp_path: Path
         function = write_function(tmp_path, "def handler(event, context): return 1")
         async with region_of(tmp_path, [function], logs=CloudWatchLogs(client, "us-east-1")) as region:
             assert await region.call() == 1
-            await eventually(lambda: region.status().log_events_dropped > 0)
+            await eventually_async(lambda: region.status().log_events_dropped > 0)
             assert await region.call() == 1
         client.close()
 

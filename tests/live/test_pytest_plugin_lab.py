@@ -47,7 +47,7 @@ def test_an_own_instance_is_healed_between_tests_and_gone_at_the_end_whatever_fa
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(BREAKS_AND_FAILS)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=120)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=300)
     result.assert_outcomes(passed=3, failed=1)
     state_dir, address = (pytester.path / "seen").read_text().splitlines()
     assert not Path(state_dir).exists()
@@ -83,12 +83,12 @@ def test_attaching_uses_the_running_lab_and_leaves_it_running_and_healed(
     pytester.chdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(running_folder)
-        pytester.runpytest_subprocess(*arguments, "--lab=attach", timeout=60).assert_outcomes(passed=1)
+        pytester.runpytest_subprocess(*arguments, "--lab=attach", timeout=300).assert_outcomes(passed=1)
         assert running.lab.faults.faults == ()
-        refused = pytester.runpytest_subprocess(*arguments, "--lab=attach", "--lab-speed=7", timeout=60)
+        refused = pytester.runpytest_subprocess(*arguments, "--lab=attach", "--lab-speed=7", timeout=300)
         refused.assert_outcomes(errors=1)
         refused.stdout.fnmatch_lines(["*--lab-speed 7 cannot change the running lab, which runs at 30*"])
         running.lab.region("us-east-1").pause_replication()
-        broken = pytester.runpytest_subprocess(*arguments, "--lab=attach", timeout=60)
+        broken = pytester.runpytest_subprocess(*arguments, "--lab=attach", timeout=300)
         broken.assert_outcomes(errors=1)
         broken.stdout.fnmatch_lines(["*the running lab has 1 faults in force; `lab heal` lifts them*"])

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from replicator_lab import ReplicatorLab, eventually
+from replicator_lab import ReplicatorLab
+from waiting import eventually_async
 
 from lab.core.faults import Fault
 from lab.core.replication_fill import FILL_WATERMARK
@@ -43,7 +44,7 @@ def test_a_region_is_added_to_a_table_with_data_while_writes_go_on() -> None:
             await lab.create(EU, TABLE)
             lab.set_replicas(TABLE, EAST, WEST, EU)
             await lab.publish()
-            await eventually(lambda: ready(lab, EU))
+            await eventually_async(lambda: ready(lab, EU))
             await lab.restart("replicator")
             writing = False
             await writer
@@ -87,7 +88,7 @@ def test_writes_that_left_no_record_are_found_by_comparing_the_tables() -> None:
             await asyncio.sleep(0.01)
             await lab.dynamodb(EAST, "UpdateTable", {"TableName": TABLE, "StreamSpecification": on})
             await lab.put(EAST, TABLE, "after", "seen")
-            await eventually(lambda: lab.value(WEST, TABLE, "new"))
+            await eventually_async(lambda: lab.value(WEST, TABLE, "new"))
             contents = await lab.agree(TABLE)
             assert {key: item["v"]["S"] for key, item in contents.items()} == {
                 "kept": "before",
@@ -111,8 +112,8 @@ def test_records_that_were_gone_before_any_was_read_are_made_up_for_by_comparing
                 await lab.dynamodb(WEST, "UpdateTable", {"TableName": TABLE, "StreamSpecification": enabled})
             await lab.put(WEST, TABLE, "after", "1")
             await lab.fault()
-            await eventually(lambda: lab.value(EAST, TABLE, "recorded"))
-            await eventually(lambda: lab.value(WEST, TABLE, "east"))
+            await eventually_async(lambda: lab.value(EAST, TABLE, "recorded"))
+            await eventually_async(lambda: lab.value(WEST, TABLE, "east"))
             expected = ["after", "before False", "before True", "east", "recorded"]
             assert sorted(await lab.agree(TABLE)) == expected
 
@@ -131,11 +132,11 @@ def test_a_comparison_tells_how_far_it_has_come_and_why_it_is_made() -> None:
             await lab.fault(Fault("cut", "cut", 0, region=WEST, target=EAST))
             for n in range(FILL_WATERMARK + 1):
                 await lab.put(WEST, TABLE, f"k{n}", "west")
-            await eventually(lambda: waiting(lab, FILL_WATERMARK + 1))
+            await eventually_async(lambda: waiting(lab, FILL_WATERMARK + 1))
             for enabled in ({"StreamEnabled": False}, STREAM):
                 await lab.dynamodb(EAST, "UpdateTable", {"TableName": TABLE, "StreamSpecification": enabled})
                 await lab.put(EAST, TABLE, f"new {enabled['StreamEnabled']}", "1")
-            replica = await eventually(lambda: scanned(lab, EAST))
+            replica = await eventually_async(lambda: scanned(lab, EAST))
             assert replica["scan"] == {"why": "gap", "source": EAST, "scanned": 0, "items": 4, "progress_percent": 0}
             assert scan_text(replica) == (
                 "Comparing things in us-east-1: 0 of 4 items (0 %); "

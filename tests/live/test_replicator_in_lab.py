@@ -8,6 +8,8 @@ from typing import Any
 from lab.testing import Lab
 
 TABLE = f"orders-{uuid.uuid4()}"
+WITHIN_S = 60.0
+"""Real seconds: filling a replica is work."""
 
 
 def test_a_replica_is_added_to_a_table_with_data_while_writes_go_on(lab: Lab) -> None:
@@ -43,7 +45,7 @@ def test_a_replica_is_added_to_a_table_with_data_while_writes_go_on(lab: Lab) ->
         assert answer["TableStatus"] == "UPDATING"
         assert answer["Replicas"][0]["ReplicaStatus"] == "CREATING"
         seen = [answer["Replicas"][0]]
-        lab.eventually(lambda: note(east, seen)["ReplicaStatus"] == "ACTIVE")
+        lab.eventually(lambda: note(east, seen)["ReplicaStatus"] == "ACTIVE", within_s=WITHIN_S * lab.speed)
     finally:
         stop.set()
         writer.join()

@@ -3,7 +3,8 @@
 import asyncio
 import time
 
-from replicator_lab import KEY, ReplicatorLab, eventually
+from replicator_lab import KEY, ReplicatorLab
+from waiting import eventually_async
 
 from lab.core.table import GlobalTable, Replica, Tables
 
@@ -85,8 +86,8 @@ def test_what_expires_stays_where_it_has_not_expired() -> None:
             async def expired() -> bool:
                 return await lab.value(EAST, TABLE, "a") is None and await lab.value(WEST, TABLE, "a") == "1"
 
-            await eventually(lambda: lab.value(EAST, TABLE, "a"))
-            await eventually(expired)
+            await eventually_async(lambda: lab.value(EAST, TABLE, "a"))
+            await eventually_async(expired)
             await lab.converged(TABLE)
             assert await expired()
 

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 
-from replicator_lab import ReplicatorLab, eventually
+from replicator_lab import ReplicatorLab
+from waiting import eventually_async
 
 from lab.core.faults import Fault, FaultSet
 from lab.core.table import Tables
@@ -50,7 +51,7 @@ def test_an_engine_that_restarts_empty_is_filled_from_the_other() -> None:
             before = await lab.agree(TABLE)
             await lab.restart(f"engine-{WEST}")
             await lab.put(EAST, TABLE, "k1", "after")
-            await eventually(lambda: lab.value(WEST, TABLE, "k1"))
+            await eventually_async(lambda: lab.value(WEST, TABLE, "k1"))
             before["k1"]["v"] = {"S": "after"}
             assert await lab.agree(TABLE) == before
             assert (await lab.get("/lost"))["lost"] == []
@@ -71,7 +72,7 @@ def test_what_had_not_left_a_lost_region_is_reported_exactly() -> None:
             await lab.put(WEST, TABLE, "overwritten", "v1")
             await lab.put(WEST, TABLE, "overwritten", "v2")
             await lab.put(WEST, TABLE, "later won by east", "v1")
-            await eventually(lambda: captured(lab, WEST, 6))
+            await eventually_async(lambda: lab.captured(WEST, 6))
             await lab.fault(*cuts, Fault("down", "down", 0, region=WEST, lose_data=True))
             await lab.put(WEST, TABLE, "not captured", "v1")
             await lab.delete(WEST, TABLE, "both")
@@ -79,7 +80,7 @@ def test_what_had_not_left_a_lost_region_is_reported_exactly() -> None:
             await lab.put(EAST, TABLE, "later won by east", "east")
             await lab.restart(f"engine-{WEST}")
             await lab.fault()
-            contents = await eventually(lambda: lab.agree(TABLE))
+            contents = await eventually_async(lambda: lab.agree(TABLE))
             assert {key: item["v"]["S"] for key, item in contents.items()} == {
                 "both": "left in time",
                 "overwritten": "v0",
@@ -122,7 +123,7 @@ def test_what_was_lost_is_unknown_while_a_journal_cannot_be_read_and_counted_whe
             await lab.restart("replicator")
             assert (await lab.get("/lost"))["unknown"] == [unknown]
             lab.unreadable_journals.clear()
-            await eventually(lambda: known_again(lab))
+            await eventually_async(lambda: known_again(lab))
             (lost,) = (await lab.get("/lost"))["lost"]
             assert (lost["key"]["id"]["S"], lost["region"], lost["reason"]) == ("not captured", WEST, "not_captured")
 
@@ -138,7 +139,7 @@ def test_a_table_that_is_made_again_under_the_same_name_has_nothing_of_its_prede
             await lab.fault(Fault("cut", "cut", 0, region=EAST, target=WEST))
             for n in range(30):
                 await lab.put(EAST, TABLE, f"waiting {n}", "old")
-            await eventually(lambda: captured(lab, EAST, 31))
+            await eventually_async(lambda: lab.captured(EAST, 31))
             replicator = lab.processes["replicator"]
             replicator.send_signal(signal.SIGSTOP)  # so that it never sees the time without the table
             for region in lab.regions:
@@ -157,7 +158,7 @@ def test_a_table_that_is_made_again_under_the_same_name_has_nothing_of_its_prede
             assert all(pair["backlog"] == 0 for pair in (await lab.get("/status"))["pairs"])
             for region in (WEST, EAST):
                 await lab.restart(f"engine-{region}")
-                await eventually(lambda region=region: lab.value(region, TABLE, "both"))
+                await eventually_async(lambda region=region: lab.value(region, TABLE, "both"))
                 await lab.agree(TABLE)
             await lab.restart("replicator")
             assert sorted(await lab.agree(TABLE)) == ["both"]
@@ -181,7 +182,7 @@ def test_what_a_region_lost_before_the_replicator_ever_reached_it_is_reported() 
             await lab.put(EAST, TABLE, "written again", "2")
             await lab.put(WEST, TABLE, "west", "1")
             await lab.fault()
-            await eventually(lambda: lab.value(EAST, TABLE, "west"))
+            await eventually_async(lambda: lab.value(EAST, TABLE, "west"))
             assert sorted(await lab.agree(TABLE)) == ["west", "written again"]
             lost = (await lab.get("/lost"))["lost"]
             assert [(e["key"]["id"]["S"], e["region"], e["reason"]) for e in lost if e["key"]["id"]["S"] == "gone"] == [
@@ -206,13 +207,9 @@ def test_what_was_written_before_a_table_was_replicated_is_not_lost_with_a_regio
             for region in (WEST, EAST):
                 await lab.restart(f"engine-{region}")
                 await lab.put(WEST if region == EAST else EAST, TABLE, region, "after")
-                await eventually(lambda region=region: lab.value(region, TABLE, region))
+                await eventually_async(lambda region=region: lab.value(region, TABLE, region))
                 await lab.agree(TABLE)  # filled again before the other one dies
             assert len(await lab.agree(TABLE)) == 21
             assert (await lab.get("/lost"))["lost"] == []
 
     asyncio.run(test())
-
-
-async def captured(lab: ReplicatorLab, region: str, count: int) -> bool:
-    return bool((await lab.get("/status"))["regions"][region]["captured"] >= count)

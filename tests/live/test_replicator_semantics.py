@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from replicator_lab import KEY, ReplicatorLab, eventually, metric
+from replicator_lab import KEY, ReplicatorLab, metric
+from waiting import eventually_async
 
 from lab.core.faults import Fault
 from lab.core.table import GlobalTable, Replica, Tables
@@ -40,7 +41,7 @@ def test_a_region_whose_replication_is_paused_holds_back_its_own_pairs_alone() -
         for region in lab.regions:
             await lab.put(region, TABLE, region, "1")
         for region, other in ((WEST, EU), (EU, WEST)):
-            await eventually(lambda region=region, other=other: lab.value(region, TABLE, other))
+            await eventually_async(lambda region=region, other=other: lab.value(region, TABLE, other))
         assert sorted(await lab.contents(EAST, TABLE)) == [EAST]
         assert EAST not in await lab.contents(WEST, TABLE)
         await lab.fault()
@@ -101,7 +102,7 @@ def test_writes_20_ms_apart_are_ordered_as_they_were_made_though_the_replicator_
         lab.spawn("replicator")
         await lab.ready("replicator")
         await lab.publish()
-        await eventually(lambda: captured(lab, 2 * len(orders)))
+        await eventually_async(lambda: captured(lab, 2 * len(orders)))
         contents = await lab.agree(TABLE)
         assert {key: item["v"]["S"] for key, item in contents.items()} == {k: last for k, (_, last) in orders.items()}
         assert len((await lab.get("/conflicts"))["conflicts"]) == len(orders)
@@ -123,7 +124,7 @@ def test_what_waits_of_a_table_of_2017_is_published_as_pending_in_the_source_reg
             await lab.fault(Fault("1", "cut", 0, region=EAST, target=WEST))
             for n in range(7):
                 await lab.put(EAST, TABLE, f"k{n}", "1")
-            await eventually(lambda: pending(lab, EAST, WEST, 7))
+            await eventually_async(lambda: pending(lab, EAST, WEST, 7))
             assert not await pending(lab, WEST, EAST, 7)
 
     async def pending(lab: ReplicatorLab, source: str, target: str, most: int) -> bool:

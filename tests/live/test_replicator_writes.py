@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from replicator_lab import ReplicatorLab, eventually
+from replicator_lab import ReplicatorLab
+from waiting import eventually_async
 
 from lab.core.faults import Fault
 from lab.core.replication_lag import PairLag, ReplicationLag
@@ -34,7 +35,7 @@ def in_lab(*regions: str) -> Callable[[Callable[[ReplicatorLab], Awaitable[None]
 @in_lab(EAST, WEST)
 async def test_a_put_an_update_and_a_delete_reach_the_other_region(lab: ReplicatorLab) -> None:
     await lab.put(EAST, TABLE, "a", "one")
-    await eventually(lambda: lab.value(WEST, TABLE, "a"))
+    await eventually_async(lambda: lab.value(WEST, TABLE, "a"))
     await lab.dynamodb(
         WEST,
         "UpdateItem",
@@ -70,7 +71,7 @@ async def test_writes_of_both_sides_of_a_cut_meet_and_the_later_one_wins(lab: Re
     await asyncio.sleep(0.02)
     await lab.put(WEST, TABLE, "a", "west")
     await lab.put(EAST, TABLE, "b", "only east")
-    await eventually(lambda: lab.value(EU, TABLE, "b"))
+    await eventually_async(lambda: lab.value(EU, TABLE, "b"))
     assert await lab.value(WEST, TABLE, "b") is None
     assert await lab.value(EAST, TABLE, "a") == "east"
     await lab.fault()
@@ -111,7 +112,7 @@ async def test_a_write_keeps_the_time_of_its_regions_clock_when_it_is_read_after
     await lab.put(EAST, TABLE, "b", "later, by a clock that is right again")
     lab.faults = lab.faults.lifted([down], now_ms())
     await lab.restart("replicator")
-    await eventually(lambda: lab.value(EAST, TABLE, "b"))
+    await eventually_async(lambda: lab.value(EAST, TABLE, "b"))
     contents = await lab.agree(TABLE)
     assert contents["a"]["v"]["S"] == "west"
     assert contents["b"]["v"]["S"] == "later, by a clock that is right again"
@@ -155,15 +156,16 @@ async def test_hot_keys_written_on_both_sides_converge(lab: ReplicatorLab) -> No
 
 def test_a_lag_of_a_pair_holds_back_that_pair_alone() -> None:
     async def test() -> None:
-        lag = ReplicationLag(jitter=0, pairs=(PairLag(EAST, WEST, 400),))
+        lag = ReplicationLag(jitter=0, pairs=(PairLag(EAST, WEST, 600_000), PairLag(WEST, EAST, 400)))
         async with ReplicatorLab(EAST, WEST, EU, replication=lag) as lab:
             await lab.create_global(TABLE)
             await lab.agree(TABLE)
+            await lab.put(EAST, TABLE, "held back", "1")
+            await eventually_async(lambda: lab.value(EU, TABLE, "held back"))
+            assert await lab.value(WEST, TABLE, "held back") is None
             start = time.monotonic()
-            await lab.put(EAST, TABLE, "a", "1")
-            await eventually(lambda: lab.value(EU, TABLE, "a"))
-            assert await lab.value(WEST, TABLE, "a") is None
-            await eventually(lambda: lab.value(WEST, TABLE, "a"))
+            await lab.put(WEST, TABLE, "late", "1")
+            await eventually_async(lambda: lab.value(EAST, TABLE, "late"))
             assert time.monotonic() - start >= 0.4
 
     asyncio.run(test())
@@ -174,6 +176,7 @@ async def test_a_region_whose_dynamodb_is_throttled_is_caught_up_when_it_is_not_
     throttled = "ProvisionedThroughputExceededException"
     await lab.fault(Fault("1", "error", 0, region=WEST, service="dynamodb", error_code=throttled))
     await lab.put(EAST, TABLE, "a", "1")
+    await eventually_async(lambda: lab.captured(EAST, 1))
     answer = await lab.converged(TABLE, timeout_ms=300)
     assert answer["left"] == [{"table": TABLE, "source": EAST, "target": WEST, "items": 1}]
     await lab.fault()

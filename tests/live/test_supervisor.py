@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from lab.core import codec
 from lab.core.topology import Topology, regional_addresses
@@ -52,7 +53,7 @@ commands = tuple(PartCommand(name, ("-c", code)) for name, code in json.loads(sy
 log_dir = Path(topology["state_dir"]) / "logs"
 sys.exit(run(path, commands, {c.name: spawn(c, run_dir=topology["run_dir"], log_dir=log_dir) for c in commands}))
 """
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -122,13 +123,6 @@ def start(tmp_path: Path) -> Iterator[Callable[[dict[str, str]], Running]]:
         assert running.process.stdout is not None
         running.process.stdout.close()
         remove_run_dir(Path(running.topology.run_dir))
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
