@@ -1,50 +1,19 @@
-"""S3 static websites: which bucket a Host means, what its website configuration makes of a request, S3's error pages.
+"""S3 static websites: which bucket a Host means, which object a path, where redirects lead, S3's error pages.
 
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteHosting.html. Simplified: routing rules and a redirect of
-one object are not followed.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteHosting.html
 """
 
 from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
-from xml.etree import ElementTree
 
+from lab.core.s3_website_configuration import RoutingRule, Website
 from lab.core.zone import Zones
 
-_NAMESPACE = re.compile(r"\{[^}]*\}")
 _ENDPOINT = re.compile(r"s3-website[.-]([a-z0-9-]+)\.amazonaws\.com\.?$")
 _REASONS = {403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
-
-
-@dataclass(frozen=True)
-class Website:
-    """A bucket's website configuration. `redirect_host` None means that objects are served, `protocol` as requested."""
-
-    index_suffix: str = "index.html"
-    error_key: str | None = None
-    redirect_host: str | None = None
-    redirect_protocol: str | None = None
-
-
-def parse_website(body: bytes) -> Website:
-    """A WebsiteConfiguration document. Raises ValueError for what is none."""
-    try:
-        root = ElementTree.fromstring(body)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"the website configuration is no XML: {error}") from None
-    found = {}
-    for parent in root:
-        for child in parent:
-            found[_NAMESPACE.sub("", parent.tag), _NAMESPACE.sub("", child.tag)] = child.text or ""
-    return Website(
-        found.get(("IndexDocument", "Suffix"), "index.html"),
-        found.get(("ErrorDocument", "Key")),
-        found.get(("RedirectAllRequestsTo", "HostName")),
-        found.get(("RedirectAllRequestsTo", "Protocol")),
-    )
 
 
 def object_path(bucket: str, key: str) -> str:
@@ -56,6 +25,13 @@ def key_of(path: str, website: Website) -> str:
     """The object that a request's path (percent-encoded) means; a path that ends with a slash means its index."""
     key = unquote(path.removeprefix("/"))
     return key + website.index_suffix if not key or key.endswith("/") else key
+
+
+def location(rule: RoutingRule, host: str, path: str, query: str) -> str:
+    """Where a rule leads a request for a path (percent-encoded) at a Host."""
+    key = unquote(path.removeprefix("/"))
+    following = f"?{query}" if query else ""
+    return f"{rule.protocol or 'http'}://{rule.host or host}/{rule.new_path(key)}{following}"
 
 
 def error_page(status: int, code: str, message: str, **details: str) -> bytes:

@@ -6,6 +6,7 @@ The decisions are `lab.core.aws_route`'s and `lab.core.forgery`'s; the table is 
 from __future__ import annotations
 
 import random
+from urllib.parse import parse_qsl
 
 from lab.core.aws_error import AwsError, error_answer
 from lab.core.aws_request import (
@@ -20,6 +21,7 @@ from lab.core.aws_request import (
 from lab.core.aws_route import ToControl, ToRegion, not_served, path_form, route, s3_problem
 from lab.core.dynamodb_write import TABLE_CONTROL
 from lab.core.forgery import Forged, aws_host_rule, forged, host_name
+from lab.core.s3_website_configuration import WebsiteRefused, parse_website
 from lab.core.topology import Topology
 from lab.engines import capabilities
 from lab.live.clock import now_ms
@@ -132,6 +134,7 @@ class AwsEndpoint:
         if service == "s3":
             virtual_host = host_name(request.header("host") or "").endswith(self._s3_hosts)
             problem = s3_problem(request.path, request.headers, virtual_host=virtual_host)
+            problem = problem or _website_problem(request)
             if problem is not None:
                 return self._error(problem, service, request)
             safe = request.method in ("GET", "HEAD", "PUT", "DELETE")
@@ -179,6 +182,17 @@ class AwsEndpoint:
 
 
 _MISSING_TOKEN = AwsError("MissingAuthenticationToken", "Missing Authentication Token: the request is not signed.")
+
+
+def _website_problem(request: Request) -> AwsError | None:
+    """What S3 has against a website configuration; the engine keeps any."""
+    if request.method != "PUT" or "website" not in dict(parse_qsl(request.query, keep_blank_values=True)):
+        return None
+    try:
+        parse_website(request.body)
+    except WebsiteRefused as refused:
+        return refused.error
+    return None
 
 
 def _refused(reason: Forged) -> Response:

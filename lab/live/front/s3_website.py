@@ -1,13 +1,16 @@
 """Serves S3 static websites on the data plane's port, from the buckets of the region's engine.
 
 Which Host is a website and what its configuration means is `lab.core.s3_website`'s decision. Objects are served to
-everyone: the lab enforces no bucket policies.
+everyone: the lab enforces no bucket policies, so that what is missing is 404 and never 403.
 """
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from lab.core.aws_route import s3_problem
-from lab.core.s3_website import Website, WebsiteHosts, error_page, key_of, object_path, parse_website
+from lab.core.s3_website import WebsiteHosts, error_page, key_of, location, object_path
+from lab.core.s3_website_configuration import REDIRECT_STATUS, RoutingRule, Website, WebsiteRefused, parse_website
 from lab.core.zone import Zones
 from lab.live.documents import DocumentStore
 from lab.live.front.engine_calls import EngineCalls, EngineFailed
@@ -63,18 +66,29 @@ class Websites:
                 return _error(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)
             message = "The specified bucket does not have a website configuration"
             return _error(404, "NoSuchWebsiteConfiguration", message, BucketName=bucket)
-        website = parse_website(found.body)
+        try:
+            website = parse_website(found.body)
+        except WebsiteRefused as refused:
+            return _error(500, refused.error.code, refused.error.message, BucketName=bucket)
         if website.redirect_host is not None:
             place = f"{website.redirect_protocol or 'http'}://{website.redirect_host}{request.target}"
-            return Response(301, [("Location", place)])
+            return Response(REDIRECT_STATUS, [("Location", place)])
+        asked = unquote(request.path.removeprefix("/"))
+        rule = website.rule_for(asked)
+        if rule is not None:
+            return _redirect(rule, request)
         key = key_of(request.path, website)
         served = await self._get(object_path(bucket, key))
+        elsewhere = served.header("x-amz-website-redirect-location")
+        if served.status == 200 and elsewhere:
+            return Response(REDIRECT_STATUS, [("Location", elsewhere)])
         if served.status == 200:
             return Response(200, _kept(served), served.body)
         folder = await self._get(object_path(bucket, f"{key}/{website.index_suffix}"))
         if folder.status == 200:
             return Response(302, [("Location", f"{request.path}/")])
-        return await self._not_found(bucket, key, website)
+        rule = website.rule_for(asked, 404)
+        return await self._not_found(bucket, key, website) if rule is None else _redirect(rule, request)
 
     async def _not_found(self, bucket: str, key: str, website: Website) -> Response:
         if website.error_key is not None:
@@ -90,6 +104,11 @@ class Websites:
         scope = f"Credential=lab/20260101/{self._region}/s3/aws4_request, SignedHeaders=host, Signature=0"
         headers = [("Authorization", f"AWS4-HMAC-SHA256 {scope}")]
         return await self._engine.forward(Request("GET", target, headers, b"", None, None), idempotent=True)
+
+
+def _redirect(rule: RoutingRule, request: Request) -> Response:
+    place = location(rule, request.header("host") or "", request.path, request.query)
+    return Response(rule.status, [("Location", place)])
 
 
 def _kept(response: Response) -> list[tuple[str, str]]:
