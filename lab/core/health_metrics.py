@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/monitoring-cloudwatch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lab.core.health import CheckState, Opinion
@@ -33,24 +33,22 @@ class MetricDatum:
     region: str | None = None
 
 
-def metric_data(states: Mapping[str, CheckState]) -> list[MetricDatum]:
+def metric_data(states: Mapping[str, CheckState]) -> Iterator[MetricDatum]:
     """The minute's data of all checks; a disabled check has none."""
-    found: list[MetricDatum] = []
     for health_check_id, state in states.items():
         check = state.check
         if check.disabled:
             continue
-        found.append(MetricDatum("HealthCheckStatus", health_check_id, float(state.healthy), "None"))
+        yield MetricDatum("HealthCheckStatus", health_check_id, float(state.healthy), "None")
         if state.opinions:
             share = 100 * sum(opinion.healthy for opinion in state.opinions) / len(state.opinions)
-            found.append(MetricDatum("HealthCheckPercentageHealthy", health_check_id, share, "Percent"))
+            yield MetricDatum("HealthCheckPercentageHealthy", health_check_id, share, "Percent")
         if check.type == "CALCULATED":
             children = [states.get(child) for child in check.child_health_checks]
             count = sum(child is None or child.healthy for child in children)
-            found.append(MetricDatum("ChildHealthCheckHealthyCount", health_check_id, float(count), "None"))
+            yield MetricDatum("ChildHealthCheckHealthyCount", health_check_id, float(count), "None")
         if check.measure_latency:
-            found += _latencies(health_check_id, state.opinions)
-    return found
+            yield from _latencies(health_check_id, state.opinions)
 
 
 def _latencies(health_check_id: str, opinions: list[Opinion]) -> list[MetricDatum]:
