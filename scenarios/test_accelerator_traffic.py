@@ -28,7 +28,7 @@ from lab.testing import Lab
 PLACES = ("dublin", "newyork", "tokyo")
 EVERY_S = 0.03
 FIVE_DEVIATIONS = 5
-WITHIN_S = 900.0
+WITHIN_S = 1800.0
 """Lab seconds: on a busy machine work takes its time, however fast the lab's clock goes."""
 
 
@@ -38,7 +38,7 @@ def items(lab: Lab) -> Items:
     made = deploy(lab)
     made.restore()
     put(lab, lab.regions[0].code, "one", "the first item")
-    lab.eventually(lambda: call(lab, "tokyo", ANYCAST, "/get/one", made.addresses[0]).good)
+    lab.eventually(lambda: call(lab, "tokyo", ANYCAST, "/get/one", made.addresses[0]).good, within_s=WITHIN_S)
     return made
 
 
@@ -144,7 +144,8 @@ def test_cloudwatch_counts_what_was_served(lab: Lab, items: Items) -> None:
     if "us-west-2" in lab.topology.region_codes:
         name = items.accelerator.rpartition("/")[2]
         lab.eventually(
-            lambda: total(lab, "us-west-2", "AWS/GlobalAccelerator", "NewFlowCount", Accelerator=name) >= count
+            lambda: total(lab, "us-west-2", "AWS/GlobalAccelerator", "NewFlowCount", Accelerator=name) >= count,
+            within_s=WITHIN_S,
         )
 
 
@@ -171,7 +172,7 @@ def test_the_command_line_tells_where_a_place_would_go_and_why(lab: Lab, items: 
     east, west = (region.code for region in lab.regions)
     items.dial(east, 0.0)
     command = [sys.executable, "-m", "lab.cli", "-C", str(lab.folder), "accelerator", "status", "--from", "dublin"]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=180).stdout
     assert " and ".join(items.addresses) in shown
     assert f"from dublin (edge in eu-west-1): to {west} by overflow" in shown
     assert f"{east}: turned away by its dial of 0 %" in shown

@@ -9,11 +9,14 @@ FEEDBACK = "http://api.lab.test/feedback"
 
 
 def test_dublin_moves_to_another_region_and_finds_its_feedback_there(lab: Lab) -> None:
+    lab.healthy()  # whatever ran before this
     dublin = lab.place("dublin")
+    dublin.resolver.flush()
     written = dublin.post(FEEDBACK, json={}).json()
     home = dublin.get(HEALTH).region
     assert home is not None and written["region"] == home
 
+    lab.converged("feedback")
     lab.region(home).fail()
     lab.eventually(lambda: dublin.get(HEALTH).region not in (None, home))
 

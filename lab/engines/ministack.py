@@ -21,7 +21,7 @@ from pathlib import Path
 from lab.errors import LabError, UserError
 
 PR_SET_PDEATHSIG = 1
-STOP_LIMIT_S = 2
+STOP_LIMIT_S = 4
 PARENT_VARIABLE = "LAB_PARENT_PID"
 ACCOUNT_ID = "000000000000"
 

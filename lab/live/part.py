@@ -31,7 +31,7 @@ from lab.live.part_log import guard_log
 from lab.live.topology_file import read_topology
 
 PR_SET_PDEATHSIG = 1
-STOP_LIMIT_S = 2
+STOP_LIMIT_S = 4
 HELLO_RETRY_S = 0.25
 PARENT_VARIABLE = "LAB_PARENT_PID"
 MAX_BODY_BYTES = 64 * 1024 * 1024

@@ -18,7 +18,7 @@ from lab.supervisor.restart import RestartPolicy
 State = Literal["starting", "up", "down", "stopped"]
 """`down` died and will be started again; `stopped` was killed on request and stays away until it is started."""
 
-KILL_AFTER_S = 3.0
+KILL_AFTER_S = 5.0
 
 
 class SupervisedPart:

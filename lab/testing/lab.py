@@ -89,6 +89,19 @@ class Lab:
         """Ask until the condition is true; return its value. `within_s` is lab seconds. Raises `waiting.NotYet`."""
         return waiting.eventually(condition, within_s=within_s, speed=self.speed)
 
+    def healthy(self, *, within_s: float = EVENTUALLY_S) -> None:
+        """Wait until every health check is healthy: of what an earlier test broke they know for a while longer.
+
+        `within_s` is lab seconds. Raises `waiting.NotYet`, which names those that are not.
+        """
+
+        def all_healthy() -> bool:
+            sick = [check for check, found in self.health_checks().items() if found["status"] != "healthy"]
+            assert not sick, f"unhealthy: {', '.join(sick)}"
+            return True
+
+        self.eventually(all_healthy, within_s=within_s)
+
     # Faults
 
     @property

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 FIRST_BLOCK, LAST_BLOCK = 128, 223
 """Second numbers of the loopback addresses that tests take: away from the ones that people choose."""
 ATTEMPTS = 4
-START_LIMIT_S = 90.0
-STOP_LIMIT_S = 30.0
+START_LIMIT_S = 180.0
+STOP_LIMIT_S = 60.0
 ADDRESS_IN_USE = 3
 PROBED_PORT = 4566
 LOCALSTACK_SPEED_MAX, MINISTACK_CONTAINER_SPEED = 3.0, 10.0
