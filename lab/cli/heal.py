@@ -8,8 +8,10 @@ import click
 
 from lab.cli.fault import HEAL_LIMIT_S, describe_fault, tell_not_taken
 from lab.cli.project import Project
+from lab.compose.attach import revive_control
 from lab.config.settings import suggestion
 from lab.errors import UserError
+from lab.supervisor.instance import running_instance
 
 
 @click.command(short_help="undo faults")
@@ -18,8 +20,10 @@ from lab.errors import UserError
 @click.pass_obj
 def heal(project: Project, fault_id: str | None, as_json: bool) -> int:
     """Lift the fault FAULT_ID (see `lab fault list`), or all faults."""
+    contained = fault_id is None and running_instance(project.state_dir) is None
+    revived = revive_control(project.folder) if contained else []
     lab = project.running()
-    mended = lab.mend_containers() if fault_id is None else []
+    mended = [*revived, *lab.mend_containers()] if fault_id is None else []
     faults = lab.call("GET", "/api/faults")["faults"]
     if fault_id is not None and fault_id not in [fault["fault_id"] for fault in faults]:
         known = [fault["fault_id"] for fault in faults]

@@ -64,9 +64,9 @@ def read_status(lab: RunningLab) -> dict[str, Any]:
     if not topology.parts:  # containers are asked through control
         ask("control", "/health", None)
     faults = ask("edge", "/documents/faults", None)
-    checks = ask("edge", "/status/health-checks", {})
     configured = ask("edge", "/documents/health_checks", {"checks": []})["checks"]
     apis = ask("edge", "/documents/apis", {"apis": []})["apis"]
+    checks = ask("edge", "/status/health-checks", {})  # last: in containers the resolver alone knows these
     replication = ask("replicator", "/status", None)
     down = [part["part"] for part in processes["parts"] if part["state"] != "up"]
     return {

@@ -30,13 +30,25 @@ def find_containers(folder: Path) -> ComposeProject | None:
         return None
 
 
+def revive_control(folder: Path) -> list[str]:
+    """Have control's container run, whom all else is asked of; what was done, in words.
+
+    Nothing where the lab does not run in containers. Raises EnvironmentFailure, LabUnreachable.
+    """
+    if "LAB_IN_CONTAINER" in os.environ or not _is_lab_in_containers(folder):
+        return []
+    from lab.compose.host import revive
+
+    return revive(folder)
+
+
 def find_lab(folder: Path) -> RunningLab | None:
     """The lab in containers that belongs to a folder, or that this process is a part of."""
     if "LAB_IN_CONTAINER" in os.environ:
         from lab.compose.inside import attach_inside
 
         return attach_inside()
-    if not (folder / "docker-compose.yml").is_file() and not (folder / STATE_FOLDER / "project").is_file():
+    if not _is_lab_in_containers(folder):
         return None
     from lab.compose.host import attach
 
@@ -46,3 +58,7 @@ def find_lab(folder: Path) -> RunningLab | None:
         if (folder / STATE_FOLDER).is_dir():  # there was one: Docker has stopped half-way
             raise
         return None
+
+
+def _is_lab_in_containers(folder: Path) -> bool:
+    return (folder / "docker-compose.yml").is_file() or (folder / STATE_FOLDER / "project").is_file()

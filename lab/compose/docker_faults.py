@@ -49,12 +49,9 @@ def heal_containers(project: ComposeProject) -> list[str]:
     done = []
     containers = project.containers()
     for service, container in containers.items():
-        if container.status == "paused":
-            container.unpause()
-            done.append(f"{service} was paused")
-        elif container.status in ("exited", "created", "dead"):
-            container.start()
-            done.append(f"{service} was {container.status}")
+        was = resume(container)
+        if was is not None:
+            done.append(f"{service} was {was}")
     for service, container in containers.items():
         if not service.startswith("front-"):
             continue
@@ -65,6 +62,18 @@ def heal_containers(project: ComposeProject) -> list[str]:
         if missing:
             done.append(f"{service} was disconnected")
     return done
+
+
+def resume(container: Any) -> str | None:
+    """Have a container run that is paused or has ended; what it was, None if there was nothing to do."""
+    was: str = container.status
+    if was == "paused":
+        container.unpause()
+    elif was in ("exited", "created", "dead"):
+        container.start()
+    else:
+        return None
+    return was
 
 
 def _is_on(project: ComposeProject, name: str, container: Any) -> bool:

@@ -114,6 +114,18 @@ class ComposeLab(RunningLab):
             return {}
         return {code: engine["boot"] for code, engine in engines.items()}
 
+    def await_control(self) -> None:
+        """Until control answers. Raises LabUnreachable."""
+        deadline = time.monotonic() + REFILL_LIMIT_S
+        while True:
+            try:
+                super().call("GET", "/api/faults")
+                return
+            except LabUnreachable:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(POLL_S)
+
     def await_engines(self, earlier: Mapping[str, str | None] | None = None) -> None:
         """Until control has met and filled every engine; `earlier` are runs that have ended. Raises LabUnreachable."""
         ended = {run for run in (earlier or {}).values() if run is not None}
@@ -165,8 +177,27 @@ def attach(folder: Path) -> ComposeLab | None:
 
     The folder of `Lab.folder` of a test suite's regions has their project's name in place of a docker-compose.yml.
     """
-    project = find_project(folder) if (folder / "docker-compose.yml").is_file() else _named_project(folder)
+    project = _project_of(folder)
     return None if project is None else attach_project(project, folder)
+
+
+def revive(folder: Path) -> list[str]:
+    """Have control of a folder's lab run and answer; what was done, in words. Raises EnvironmentFailure."""
+    from lab.compose.docker_faults import resume
+
+    try:
+        project = _project_of(folder)
+    except EnvironmentFailure:
+        return []  # whoever needs Docker says so
+    was = resume(project.container("control")) if project is not None else None
+    if project is None or was is None:
+        return []
+    attach_project(project, folder).await_control()
+    return [f"control was {was}"]
+
+
+def _project_of(folder: Path) -> ComposeProject | None:
+    return find_project(folder) if (folder / "docker-compose.yml").is_file() else _named_project(folder)
 
 
 def _named_project(folder: Path) -> ComposeProject | None:
@@ -180,8 +211,7 @@ def attach_project(project: ComposeProject, folder: Path) -> ComposeLab:
     control = project.container("control")
     if control.status != "running":
         raise EnvironmentFailure(
-            f"the container of control is {control.status}: `docker compose up --wait` starts it, "
-            "`docker compose logs control` may say why"
+            f"the container of control is {control.status}: `lab heal` has it run again, `lab logs control` may say why"
         )
     topology = _topology(containers)
     state = folder / STATE_FOLDER

@@ -6,7 +6,7 @@ from typing import Any
 
 from lab.cli.project import RunningLab
 from lab.core.topology import Topology
-from lab.errors import EnvironmentFailure, LabError
+from lab.errors import EnvironmentFailure, LabError, LabUnreachable
 
 
 class ContainerAnswers:
@@ -23,7 +23,10 @@ class ContainerAnswers:
             case "supervisor", _:
                 return {"parts": self._containers(), "others": [], "pss_kb": None}
             case "replicator", "/status":
-                return self._control_status()["parts"]["replicator"]
+                found = self._control_status()["parts"]["replicator"]
+                if "error" in found:
+                    raise LabUnreachable(f"replicator {found['error']}")
+                return found
             case _, "/status/health-checks":
                 return self._lab.call("GET", "/api/health-checks")
             case _:

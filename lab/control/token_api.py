@@ -6,6 +6,7 @@ anything else (docs/architecture.md). What the calls do is the other modules'.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -65,7 +66,7 @@ class TokenApi:
         status: Callable[[], Awaitable[dict[str, Any]]],
         behind: Callable[[str], dict[str, str]],
     ) -> None:
-        self._token = token
+        self._token, self._topology = token, topology
         self._rule = host_rule(topology.names_of(topology.global_address))
         self._faults, self._history = faults, history
         self._resolver, self._fronts, self._replicator, self._status = resolver, fronts, replicator, status
@@ -89,6 +90,7 @@ class TokenApi:
             return _error(503, str(error))
 
     async def _perform(self, request: Request) -> Response:
+        resolver = self._topology.resolver_part
         match request.method, request.path.strip("/").split("/"):
             case "GET", ["api", "status"]:
                 return _ok(await self._status())
@@ -106,12 +108,12 @@ class TokenApi:
             case "GET", ["api", "history"]:
                 return _ok({"events": self._history.after(_after(request))})
             case "GET", ["api", "resolve"]:
-                return await self._pass_on(self._resolver, "edge", f"/resolve?{request.query}")
+                return await self._pass_on(self._resolver, resolver, f"/resolve?{request.query}")
             case "GET", ["api", "health-checks", *rest]:
-                return await self._pass_on(self._resolver, "edge", "/".join(["/status/health-checks", *rest]))
+                return await self._pass_on(self._resolver, resolver, "/".join(["/status/health-checks", *rest]))
             case "GET", ["api", "accelerators", *rest]:
                 target = "/".join(["/status/accelerators", *rest])
-                return await self._pass_on(self._resolver, "edge", f"{target}?{request.query}")
+                return await self._pass_on(self._resolver, resolver, f"{target}?{request.query}")
             case "GET", ["api", ("conflicts" | "lost") as what]:
                 return await self._pass_on(self._replicator, "replicator", f"/{what}?{request.query}")
             case "GET", ["api", "diff"]:
@@ -122,12 +124,29 @@ class TokenApi:
                 if region not in self._fronts:
                     return _error(404, f"no region {region}")
                 target = "/".join(["/logs", region, *rest])
-                return await self._pass_on(self._fronts[region], "edge", f"{target}?{request.query}")
+                return await self._pass_on(
+                    self._fronts[region], self._topology.front_part(region), f"{target}?{request.query}"
+                )
             case "GET", ["api", "documents", name]:
-                return await self._pass_on(self._resolver, "edge", f"/documents/{name}")
+                return await self._document(name)
             case "POST", ["api", "converged"]:
                 return await self._converged(request)
         return _error(404, f"control has no {request.method} {request.path}")
+
+    async def _document(self, name: str) -> Response:
+        """What a part goes by that has the document: the resolver or a front, whichever answers first."""
+        fronts = {self._topology.front_part(code): client for code, client in self._fronts.items()}
+        parts = {self._topology.resolver_part: self._resolver, **fronts}
+        asked = [asyncio.ensure_future(self._pass_on(parts[part], part, f"/documents/{name}")) for part in parts]
+        try:
+            for answered in asyncio.as_completed(asked):
+                answer = await answered
+                if answer.status != 503:
+                    break
+            return answer
+        finally:
+            for task in asked:
+                task.cancel()
 
     async def _converged(self, request: Request) -> Response:
         given = _json(request)
@@ -161,7 +180,7 @@ class TokenApi:
                 idempotent=method == "GET",
             )
         except CallFailed as error:
-            return _error(503, f"the {part} does not answer: {error}")
+            return _error(503, f"{part} does not answer: {error}")
         return json_response(response.status, response.body)
 
 

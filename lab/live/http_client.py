@@ -32,6 +32,9 @@ class UnixAddress:
 
     path: str
 
+    def __str__(self) -> str:
+        return self.path
+
 
 @dataclass(frozen=True)
 class TcpAddress:
@@ -41,6 +44,9 @@ class TcpAddress:
     port: int
     source: str | None = None
     token: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 Address = UnixAddress | TcpAddress
@@ -219,7 +225,8 @@ class HttpClient:
                         _Connection, self.address.host, self.address.port, local_addr=local
                     )
         except (OSError, TimeoutError) as error:
-            raise CallFailed(f"cannot connect to {self.address}: {error}", maybe_executed=False) from error
+            why = str(error) or f"no answer within {self._connect_timeout_s:g} s"
+            raise CallFailed(f"cannot connect to {self.address}: {why}", maybe_executed=False) from error
         if self._preface is not None:
             connection.begin(self._preface)
         return connection

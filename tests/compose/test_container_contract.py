@@ -262,9 +262,13 @@ def test_what_api_gateway_does_not_take_is_refused_as_on_aws_on_every_engine(ech
 
 def deploy(regions: RegionContainers, handlers: Path) -> None:
     """As a user does it, from the folder of the lab."""
-    command = [sys.executable, "-m", "lab.cli", "-C", str(regions.lab.folder), "deploy", "--handlers", str(handlers)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = lab_command(regions, "deploy", "--handlers", str(handlers))
     assert done.returncode == 0, done.stderr
+
+
+def lab_command(regions: RegionContainers, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lab.cli", "-C", str(regions.lab.folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def posted(regions: RegionContainers, place: str, region: str) -> Any:
@@ -438,7 +442,28 @@ def test_a_region_whose_containers_fail_is_not_reached_until_they_are_mended(
     assert answer.status == 200
 
 
-@pytest.mark.parametrize("service", ["replicator", "control", "resolver", "front-us-east-1"])
+@pytest.mark.parametrize("regions", ["ministack"], indirect=True)  # the parts are the same on every engine
+@pytest.mark.parametrize("service", ["replicator", "control", "resolver"])
+def test_a_part_that_was_killed_is_named_and_healing_has_it_run_again(
+    regions: RegionContainers, table: str, service: str
+) -> None:
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    regions.client("dynamodb", WEST).put_item(TableName=table, Item={"id": {"S": "before"}})
+    running.project.container(service).kill()
+    status = lab_command(regions, "status")
+    assert status.returncode == 1, status.stdout
+    assert "exited" in status.stdout + status.stderr and service in status.stdout + status.stderr
+    assert "fault of the lab" not in status.stderr
+    healed = lab_command(regions, "heal")
+    assert (healed.returncode, f"put right: {service} was exited" in healed.stdout) == (0, True), healed
+    regions.client("dynamodb", WEST).put_item(TableName=table, Item={"id": {"S": "after"}})
+    for key in ("before", "after"):
+        regions.lab.eventually(lambda k=key: item(regions, EAST, table, k), within_s=60)
+    assert lab_command(regions, "lost").stdout == "No acknowledged write was lost.\n"
+
+
+@pytest.mark.parametrize("service", ["control", "front-us-east-1"])
 def test_a_part_that_is_restarted_goes_on_where_it_was(regions: RegionContainers, table: str, service: str) -> None:
     running = regions.lab.running
     assert isinstance(running, ComposeLab)
