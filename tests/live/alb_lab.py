@@ -73,6 +73,11 @@ def group(**changes: Any) -> TargetGroup:
     return replace(TargetGroup(GROUP_ARN, REGION, "items", "lambda", targets=(Target(FUNCTION_ARN),)), **changes)
 
 
+def region_fault(effect: Any, **changes: Any) -> Fault:
+    """A fault of the region."""
+    return Fault("f", effect, 0, region=REGION, **changes)
+
+
 def forward(*arns: str, **changes: Any) -> Rule:
     tuples = tuple(TargetGroupTuple(arn) for arn in arns or (GROUP_ARN,))
     return Rule("arn:rule/default", 0, (replace(Action("forward", target_groups=tuples), **changes),))

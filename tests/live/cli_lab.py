@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from loopback_block import free_block
 from waiting import eventually
 
 START_LIMIT_S = 180.0
-BLOCKS = range(60, 100)
 ADDRESS_IN_USE = 3
 
 
@@ -28,18 +26,6 @@ class Done:
     status: int
     out: str
     err: str
-
-
-def free_block() -> str:
-    """A block in which nobody has the global endpoint just now."""
-    for number in random.sample(BLOCKS, len(BLOCKS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind((f"127.{number}.0.1", 4566))
-            except OSError:
-                continue
-            return f"127.{number}"
-    raise AssertionError("no free block of addresses")
 
 
 @dataclass

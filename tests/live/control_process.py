@@ -20,7 +20,9 @@ from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
 
 import boto3
+import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from lab.core import codec
 from lab.core.aws_request import scope_of
@@ -35,6 +37,19 @@ from lab.live.topology_file import write_topology
 ROOT = Path(__file__).parents[2]
 WAIT_S = 60.0
 ROLE = "arn:aws:iam::000000000000:role/lab"
+
+
+def refusal(call: Any, *arguments: Any, **parameters: Any) -> tuple[str, int, str]:
+    """What a boto3 call is refused with: code, status, message."""
+    with pytest.raises(ClientError) as caught:
+        call(*arguments, **parameters)
+    response: Any = caught.value.response
+    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
+
+
+def refused(call: Any, **parameters: Any) -> tuple[str, int]:
+    """The same without the message."""
+    return refusal(call, **parameters)[:2]
 
 
 def zip_of(files: dict[str, str]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 import boto3
 import orjson
 from botocore.config import Config
+from loopback_block import free_block
 
 from lab.core import codec
 from lab.core.faults import Fault, FaultSet
@@ -62,19 +62,6 @@ def handler(event, context):
         return {"body": json.dumps(client.list_tables()["TableNames"])}
     return {"statusCode": 200, "body": json.dumps(event)}
 """
-
-
-def free_block() -> str:
-    """A block of loopback addresses that nobody listens in now: 127.N with N from this process's id."""
-    first = 150 + os.getpid() % 50
-    for number in [*range(first, 200), *range(150, first)]:
-        with socket.socket() as probe:
-            try:
-                probe.bind((f"127.{number}.0.1", 5300))
-            except OSError:
-                continue
-            return f"127.{number}"
-    raise AssertionError("no free block of addresses")
 
 
 class FrontLab:

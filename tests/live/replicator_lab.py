@@ -223,6 +223,10 @@ class ReplicatorLab:
     async def put(self, region: str, table: str, key: str, value: str) -> None:
         await self.dynamodb(region, "PutItem", {"TableName": table, "Item": {"id": {"S": key}, "v": {"S": value}}})
 
+    async def update(self, region: str, table: str, key: str, value: str) -> None:
+        request = {"UpdateExpression": "SET v = :v", "ExpressionAttributeValues": {":v": {"S": value}}}
+        await self.dynamodb(region, "UpdateItem", {"TableName": table, "Key": {"id": {"S": key}}, **request})
+
     async def delete(self, region: str, table: str, key: str) -> None:
         await self.dynamodb(region, "DeleteItem", {"TableName": table, "Key": {"id": {"S": key}}})
 

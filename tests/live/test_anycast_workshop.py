@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli_lab import free_block
+from loopback_block import free_block
 from shown_examples import ROOT, assert_shown, examples, need, run
 
 DOCUMENT = ROOT / "docs" / "anycast.md"

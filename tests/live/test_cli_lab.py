@@ -17,9 +17,6 @@ from typing import Any
 
 import boto3
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from cli_lab import CliLab, make_lab
 from waiting import eventually
 

@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from cli_lab import START_LIMIT_S, CliLab, make_lab
 from waiting import eventually
 

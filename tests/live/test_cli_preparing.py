@@ -12,10 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from cli_lab import free_block
+from loopback_block import free_block
 
 from lab.cli.preparing import prepare
 from lab.cli.starting import Starting

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from control_process import ControlLab, lab_fixture
+from control_process import ControlLab, lab_fixture, refusal
 
 from lab.core.rest_api import BasePathMapping, Method, RestApi
 
@@ -41,13 +40,6 @@ def published_api(lab: ControlLab, api_id: str) -> RestApi:
     (found,) = [api for api in lab.edge.document("apis").apis if api.api_id == api_id]
     assert isinstance(found, RestApi)
     return found
-
-
-def refusal(call: Any, **parameters: Any) -> tuple[str, int, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    response: Any = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
 
 
 def test_a_deployed_stage_is_published_as_it_was_deployed(lab: ControlLab) -> None:

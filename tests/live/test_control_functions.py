@@ -11,21 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from control_process import ROLE, ControlLab, lab_fixture, zip_of
+from control_process import ROLE, ControlLab, lab_fixture, refusal, zip_of
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[ControlLab]:
     yield from lab_fixture()
-
-
-def refused(call: Any, **parameters: Any) -> tuple[str, int, str]:
-    """The error that a call is refused with: code, status, message."""
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    response: Any = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
 
 
 def test_a_created_function_is_published_with_its_code_unpacked(lab: ControlLab) -> None:
@@ -39,7 +30,7 @@ def test_a_created_function_is_published_with_its_code_unpacked(lab: ControlLab)
 
 def test_a_function_exists_in_its_own_region_only(lab: ControlLab) -> None:
     lab.make_function("regional")
-    code, status, message = refused(lab.client("lambda", "us-west-2").get_function, FunctionName="regional")
+    code, status, message = refusal(lab.client("lambda", "us-west-2").get_function, FunctionName="regional")
     assert (code, status) == ("ResourceNotFoundException", 404)
     assert message == "Function not found: arn:aws:lambda:us-west-2:000000000000:function:regional"
 
@@ -63,7 +54,7 @@ def test_new_code_has_a_new_folder_and_a_new_revision(lab: ControlLab) -> None:
     (published,) = [f for f in lab.edge.document("functions").functions if f.name == "updated"]
     assert (Path(published.code_dir) / "app.py").read_text() == "handler = print"
     stale = {"FunctionName": "updated", "RevisionId": first["RevisionId"], "Timeout": 9}
-    code, status, _ = refused(client.update_function_configuration, **stale)
+    code, status, _ = refusal(client.update_function_configuration, **stale)
     assert (code, status) == ("PreconditionFailedException", 412)
     assert client.update_function_configuration(FunctionName="updated", MemorySize=256)["MemorySize"] == 256
 
@@ -73,7 +64,7 @@ def test_a_function_that_is_deleted_is_gone_everywhere(lab: ControlLab) -> None:
     lab.make_function("deleted")
     client.delete_function(FunctionName="deleted")
     assert "deleted" not in [f.name for f in lab.edge.document("functions").functions]
-    assert refused(client.get_function_configuration, FunctionName="deleted")[0] == "ResourceNotFoundException"
+    assert refusal(client.get_function_configuration, FunctionName="deleted")[0] == "ResourceNotFoundException"
 
 
 def test_functions_are_listed_in_pages(lab: ControlLab) -> None:
@@ -96,9 +87,9 @@ def test_concurrency_policy_and_tags_are_kept(lab: ControlLab) -> None:
     permission = {"StatementId": "api", "Action": "lambda:InvokeFunction", "Principal": "apigateway.amazonaws.com"}
     client.add_permission(FunctionName="kept", **permission)
     assert '"Sid": "api"' in client.get_policy(FunctionName="kept")["Policy"]
-    assert refused(client.add_permission, FunctionName="kept", **permission)[:2] == ("ResourceConflictException", 409)
+    assert refusal(client.add_permission, FunctionName="kept", **permission)[:2] == ("ResourceConflictException", 409)
     client.remove_permission(FunctionName="kept", StatementId="api")
-    assert refused(client.get_policy, FunctionName="kept")[:2] == ("ResourceNotFoundException", 404)
+    assert refusal(client.get_policy, FunctionName="kept")[:2] == ("ResourceNotFoundException", 404)
     client.tag_resource(Resource=arn, Tags={"x": "1", "y": "2"})
     client.untag_resource(Resource=arn, TagKeys=["x"])
     assert client.list_tags(Resource=arn)["Tags"] == {"y": "2"}
@@ -120,14 +111,14 @@ def test_concurrency_policy_and_tags_are_kept(lab: ControlLab) -> None:
 def test_settings_that_lambda_would_refuse_are_refused(
     lab: ControlLab, settings: dict[str, Any], code: str, part: str
 ) -> None:
-    found, status, message = refused(lab.make_function, name="never", **settings)
+    found, status, message = refusal(lab.make_function, name="never", **settings)
     assert found == code and part in message
     assert status == (501 if code == "NotImplemented" else 400)
 
 
 def test_a_second_function_of_the_name_is_a_conflict(lab: ControlLab) -> None:
     lab.make_function("twice")
-    assert refused(lab.make_function, name="twice")[:2] == ("ResourceConflictException", 409)
+    assert refusal(lab.make_function, name="twice")[:2] == ("ResourceConflictException", 409)
 
 
 def entry(name: str, mode: int = 0o100644, text: str = "x") -> bytes:
@@ -155,7 +146,7 @@ def entry(name: str, mode: int = 0o100644, text: str = "x") -> bytes:
     ids=["no zip", "absolute", "dotdot", "inner dotdot", "backslash", "absolute link", "link out", "pipe"],
 )
 def test_packages_that_reach_out_are_refused_and_leave_nothing(lab: ControlLab, package: bytes) -> None:
-    code, status, _ = refused(
+    code, status, _ = refusal(
         lab.client("lambda").create_function,
         FunctionName="evil",
         Code={"ZipFile": package},
@@ -169,6 +160,6 @@ def test_packages_that_reach_out_are_refused_and_leave_nothing(lab: ControlLab, 
 
 def test_an_operation_that_is_not_there_says_so_by_name(lab: ControlLab) -> None:
     client = lab.client("lambda")
-    code, status, message = refused(client.publish_layer_version, LayerName="l", Content={"ZipFile": b"x"})
+    code, status, message = refusal(client.publish_layer_version, LayerName="l", Content={"ZipFile": b"x"})
     assert (code, status) == ("NotImplemented", 501)
     assert "lambda:PublishLayerVersion" in message

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
-from control_process import ControlLab, lab_fixture
+from control_process import ControlLab, lab_fixture, refusal
 from waiting import eventually
 
 
@@ -40,13 +40,6 @@ def change(lab: ControlLab, zone: str, *changes: tuple[str, dict[str, Any]]) -> 
     batch = {"Changes": [{"Action": action, "ResourceRecordSet": record} for action, record in changes]}
     answer: dict[str, Any] = lab.client("route53").change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
     return answer
-
-
-def refusal(call: Any, *arguments: Any, **parameters: Any) -> tuple[str, int, str]:
-    with pytest.raises(ClientError) as caught:
-        call(*arguments, **parameters)
-    response: Any = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
 
 
 def records_of(lab: ControlLab, zone: str, **parameters: Any) -> list[tuple[str, str]]:

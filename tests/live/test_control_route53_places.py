@@ -7,20 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from control_process import ControlLab, lab_fixture
+from control_process import ControlLab, lab_fixture, refused
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[ControlLab]:
     yield from lab_fixture()
-
-
-def refusal(call: Any, **parameters: Any) -> tuple[str, int]:
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    response: Any = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 @pytest.fixture
@@ -73,31 +65,31 @@ def test_what_is_wrong_with_collections_has_awss_names(lab: ControlLab, collecti
     client, absent = lab.client("route53"), str(uuid.uuid4())
     taken = next(c["Name"] for c in client.list_cidr_collections()["CidrCollections"] if c["Id"] == collection)
     make, alter = client.create_cidr_collection, client.change_cidr_collection
-    assert refusal(make, Name=taken, CallerReference="other") == ("CidrCollectionAlreadyExistsException", 400)
+    assert refused(make, Name=taken, CallerReference="other") == ("CidrCollectionAlreadyExistsException", 400)
     assert make(Name=taken, CallerReference=taken)["Collection"]["Id"] == collection
     put = [{"Action": "PUT", "LocationName": "a", "CidrList": ["198.51.100.0/24"]}]
-    assert refusal(alter, Id=absent, Changes=put) == ("NoSuchCidrCollectionException", 404)
-    assert refusal(alter, Id=collection, CollectionVersion=9, Changes=put) == (
+    assert refused(alter, Id=absent, Changes=put) == ("NoSuchCidrCollectionException", 404)
+    assert refused(alter, Id=collection, CollectionVersion=9, Changes=put) == (
         "CidrCollectionVersionMismatchException",
         409,
     )
     for block in ("198.51.100.0/25", "0.0.0.0/0", "198.51.100.1/24", "2001:db8::/49", "198.51.100.1", "x"):
         wrong = [{"Action": "PUT", "LocationName": "a", "CidrList": [block]}]
-        assert refusal(alter, Id=collection, Changes=wrong) == ("InvalidInput", 400)
+        assert refused(alter, Id=collection, Changes=wrong) == ("InvalidInput", 400)
     many = [f"10.{n // 250}.{n % 250}.0/24" for n in range(1_001)]
     too_many = [{"Action": "PUT", "LocationName": "a", "CidrList": many[:600]}]
     too_many.append({**too_many[0], "CidrList": many[600:]})
-    assert refusal(alter, Id=collection, Changes=too_many)[0] == "LimitsExceeded"
+    assert refused(alter, Id=collection, Changes=too_many)[0] == "LimitsExceeded"
     change(lab, collection, ("PUT", "a", many[:1_000]))
-    assert refusal(alter, Id=collection, Changes=put)[0] == "LimitsExceeded"
+    assert refused(alter, Id=collection, Changes=put)[0] == "LimitsExceeded"
     change(lab, collection, ("DELETE_IF_EXISTS", "a", many[1:1_000]))
-    assert refusal(client.delete_cidr_collection, Id=collection) == ("CidrCollectionInUseException", 400)
-    assert refusal(client.list_cidr_blocks, CollectionId=collection, LocationName="b") == (
+    assert refused(client.delete_cidr_collection, Id=collection) == ("CidrCollectionInUseException", 400)
+    assert refused(client.list_cidr_blocks, CollectionId=collection, LocationName="b") == (
         "NoSuchCidrLocationException",
         404,
     )
     extra = [make(Name=f"x{n}", CallerReference=f"x{n}")["Collection"]["Id"] for n in range(4)]
-    assert refusal(make, Name="x5", CallerReference="x5")[0] == "LimitsExceeded"
+    assert refused(make, Name="x5", CallerReference="x5")[0] == "LimitsExceeded"
     for made in extra:
         client.delete_cidr_collection(Id=made)
 
@@ -113,11 +105,11 @@ def test_records_name_locations_that_exist_and_keep_their_blocks(lab: ControlLab
         record |= {"CidrRoutingConfig": {"CollectionId": collection, "LocationName": location}}
         return {"HostedZoneId": zone_id, "ChangeBatch": {"Changes": [{"Action": action, "ResourceRecordSet": record}]}}
 
-    assert refusal(client.change_resource_record_sets, **batch("CREATE", "munich")) == ("InvalidChangeBatch", 400)
+    assert refused(client.change_resource_record_sets, **batch("CREATE", "munich")) == ("InvalidChangeBatch", 400)
     client.change_resource_record_sets(**batch("CREATE", "*"))
     client.change_resource_record_sets(**batch("CREATE", "berlin"))
     gone = [{"Action": "DELETE_IF_EXISTS", "LocationName": "berlin", "CidrList": ["198.51.100.0/24"]}]
-    assert refusal(client.change_cidr_collection, Id=collection, Changes=gone) == ("CidrBlockInUseException", 400)
+    assert refused(client.change_cidr_collection, Id=collection, Changes=gone) == ("CidrBlockInUseException", 400)
     for location in ("*", "berlin"):
         client.change_resource_record_sets(**batch("DELETE", location))
     client.delete_hosted_zone(Id=zone_id)
@@ -134,8 +126,8 @@ def test_geographic_locations_are_told_one_by_one_and_in_pages(lab: ControlLab) 
     }
     assert client.get_geo_location(ContinentCode="EU")["GeoLocationDetails"]["ContinentName"] == "Europe"
     assert client.get_geo_location(CountryCode="*")["GeoLocationDetails"]["CountryCode"] == "*"
-    assert refusal(client.get_geo_location, CountryCode="XX") == ("NoSuchGeoLocation", 404)
-    assert refusal(client.get_geo_location, ContinentCode="EU", CountryCode="DE") == ("InvalidInput", 400)
+    assert refused(client.get_geo_location, CountryCode="XX") == ("NoSuchGeoLocation", 404)
+    assert refused(client.get_geo_location, ContinentCode="EU", CountryCode="DE") == ("InvalidInput", 400)
     found, following = [], {}
     while True:
         page = client.list_geo_locations(**following)
@@ -164,18 +156,18 @@ def test_geolocation_and_geoproximity_records_name_places_that_exist(lab: Contro
 
     both_kinds = {"ContinentCode": "EU", "CountryCode": "DE"}
     for code in ({"CountryCode": "XX"}, both_kinds, {"CountryCode": "DE", "SubdivisionCode": "BE"}):
-        assert refusal(create, GeoLocation=code) == ("InvalidChangeBatch", 400)
+        assert refused(create, GeoLocation=code) == ("InvalidChangeBatch", 400)
     create(GeoLocation={"CountryCode": "DE"})
     both = {"AWSRegion": "us-east-1", "Coordinates": {"Latitude": "1.0", "Longitude": "2.0"}}
-    assert refusal(create, GeoProximityLocation=both) == ("InvalidChangeBatch", 400)
+    assert refused(create, GeoProximityLocation=both) == ("InvalidChangeBatch", 400)
     exact = {"Coordinates": {"Latitude": "1.001", "Longitude": "2.0"}}
-    assert refusal(create, GeoProximityLocation=exact) == ("InvalidInput", 400)
+    assert refused(create, GeoProximityLocation=exact) == ("InvalidInput", 400)
 
 
 def test_zones_share_a_reusable_delegation_set(lab: ControlLab) -> None:
     client = lab.client("route53")
     made = client.create_reusable_delegation_set(CallerReference="set")["DelegationSet"]
-    again = refusal(client.create_reusable_delegation_set, CallerReference="set")
+    again = refused(client.create_reusable_delegation_set, CallerReference="set")
     assert again == ("DelegationSetAlreadyCreated", 400)
     zones = [
         client.create_hosted_zone(Name=name, CallerReference=name, DelegationSetId=made["Id"])["HostedZone"]["Id"]
@@ -192,11 +184,11 @@ def test_zones_share_a_reusable_delegation_set(lab: ControlLab) -> None:
         Type="MAX_ZONES_BY_REUSABLE_DELEGATION_SET", DelegationSetId=made["Id"]
     )
     assert (limit["Limit"]["Value"], limit["Count"]) == (100, 2)
-    assert refusal(client.delete_reusable_delegation_set, Id=made["Id"]) == ("DelegationSetInUse", 400)
+    assert refused(client.delete_reusable_delegation_set, Id=made["Id"]) == ("DelegationSetInUse", 400)
     for zone_id in zones:
         client.delete_hosted_zone(Id=zone_id)
     client.delete_reusable_delegation_set(Id=made["Id"])
-    assert refusal(client.get_reusable_delegation_set, Id=made["Id"]) == ("NoSuchDelegationSet", 400)
+    assert refused(client.get_reusable_delegation_set, Id=made["Id"]) == ("NoSuchDelegationSet", 400)
 
 
 def test_a_zones_own_delegation_set_becomes_reusable(lab: ControlLab) -> None:
@@ -205,6 +197,6 @@ def test_a_zones_own_delegation_set_becomes_reusable(lab: ControlLab) -> None:
     made = client.create_reusable_delegation_set(CallerReference="from", HostedZoneId=zone["HostedZone"]["Id"])
     assert made["DelegationSet"]["NameServers"] == zone["DelegationSet"]["NameServers"]
     again = {"CallerReference": "again", "HostedZoneId": zone["HostedZone"]["Id"]}
-    assert refusal(client.create_reusable_delegation_set, **again) == ("DelegationSetAlreadyReusable", 400)
+    assert refused(client.create_reusable_delegation_set, **again) == ("DelegationSetAlreadyReusable", 400)
     absent = {"CallerReference": "absent", "HostedZoneId": "ZABSENT"}
-    assert refusal(client.create_reusable_delegation_set, **absent) == ("HostedZoneNotFound", 400)
+    assert refused(client.create_reusable_delegation_set, **absent) == ("HostedZoneNotFound", 400)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
-from control_process import ControlLab, lab_fixture
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
+from control_process import ControlLab, lab_fixture, refusal
 from waiting import eventually
 
 from lab.core.zone import RecordSet
@@ -65,13 +65,6 @@ def nested(first: str, second: str) -> str:
             "Rules": {"inner": inner, "outer": outer},
         }
     )
-
-
-def refusal(call: Any, **parameters: Any) -> tuple[str, int, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    response: Any = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
 
 
 def published(lab: ControlLab, zone_id: str) -> list[RecordSet]:

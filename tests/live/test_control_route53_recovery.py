@@ -6,20 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from control_process import ControlLab, lab_fixture
+from control_process import ControlLab, lab_fixture, refused
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[ControlLab]:
     yield from lab_fixture()
-
-
-def refusal(call: Any, **parameters: Any) -> tuple[str, int]:
-    with pytest.raises(ClientError) as caught:
-        call(**parameters)
-    response: Any = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 @pytest.fixture
@@ -53,8 +45,8 @@ def test_a_cluster_has_a_default_panel_and_five_endpoints(lab: ControlLab, clust
     assert (described["Status"], len(described["ClusterEndpoints"])) == ("DEPLOYED", 5)
     (panel,) = config.list_control_panels(ClusterArn=cluster["ClusterArn"])["ControlPanels"]
     assert (panel["Name"], panel["DefaultControlPanel"]) == ("DefaultControlPanel", True)
-    assert refusal(config.create_cluster, ClusterName="cells") == ("ConflictException", 409)
-    assert refusal(config.describe_cluster, ClusterArn="arn:absent") == ("ResourceNotFoundException", 404)
+    assert refused(config.create_cluster, ClusterName="cells") == ("ConflictException", 409)
+    assert refused(config.describe_cluster, ClusterArn="arn:absent") == ("ResourceNotFoundException", 404)
 
 
 def test_a_routing_control_is_switched_and_its_health_check_follows(lab: ControlLab, cluster: dict[str, Any]) -> None:
@@ -85,7 +77,7 @@ def test_several_are_switched_together_or_not_at_all(lab: ControlLab, cluster: d
         {"RoutingControlArn": arn, "RoutingControlState": state} for arn, state in ((first, "On"), ("arn:absent", "On"))
     ]
     update = switch.update_routing_control_states
-    assert refusal(update, UpdateRoutingControlStateEntries=entries)[0] == "ResourceNotFoundException"
+    assert refused(update, UpdateRoutingControlStateEntries=entries)[0] == "ResourceNotFoundException"
     assert published(lab)[first] is False
     entries[1]["RoutingControlArn"] = second
     update(UpdateRoutingControlStateEntries=entries)
@@ -95,13 +87,13 @@ def test_several_are_switched_together_or_not_at_all(lab: ControlLab, cluster: d
     listed = [*page["RoutingControls"], *rest["RoutingControls"]]
     assert [(c["RoutingControlName"], c["RoutingControlState"]) for c in listed] == [("a", "On"), ("b", "On")]
     assert config.describe_control_panel(ControlPanelArn=panel)["ControlPanel"]["RoutingControlCount"] == 2
-    assert refusal(config.delete_control_panel, ControlPanelArn=panel) == ("ConflictException", 409)
+    assert refused(config.delete_control_panel, ControlPanelArn=panel) == ("ConflictException", 409)
 
 
 def test_a_health_check_needs_a_routing_control_that_exists(lab: ControlLab) -> None:
     config = {"Type": "RECOVERY_CONTROL", "RoutingControlArn": "arn:absent"}
     create = lab.client("route53").create_health_check
-    assert refusal(create, CallerReference="absent", HealthCheckConfig=config) == ("InvalidInput", 400)
+    assert refused(create, CallerReference="absent", HealthCheckConfig=config) == ("InvalidInput", 400)
 
 
 def test_tags_of_a_cluster_come_and_go(lab: ControlLab, cluster: dict[str, Any]) -> None:
@@ -112,5 +104,5 @@ def test_tags_of_a_cluster_come_and_go(lab: ControlLab, cluster: dict[str, Any])
 
 
 def test_safety_rules_are_refused_by_name(lab: ControlLab) -> None:
-    code, status = refusal(lab.client("route53-recovery-control-config").create_safety_rule)
+    code, status = refused(lab.client("route53-recovery-control-config").create_safety_rule)
     assert (code, status) == ("NotImplemented", 501)

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from cli_lab import free_block
+from loopback_block import free_block
 from shown_examples import (
     ROOT,
     assert_links_lead_somewhere,

@@ -40,16 +40,7 @@ def test_a_write_is_completed_by_attributes_in_every_region_and_leaves_two_recor
             assert [record["eventName"] for record in west] == ["INSERT"]
             pairs = (await lab.get("/status"))["pairs"]
             assert [(pair["source"], pair["target"], pair["shipped"]) for pair in pairs] == [(EAST, WEST, 1)]
-            await lab.dynamodb(
-                WEST,
-                "UpdateItem",
-                {
-                    "TableName": TABLE,
-                    "Key": {"id": {"S": "a"}},
-                    "UpdateExpression": "SET v = :v",
-                    "ExpressionAttributeValues": {":v": {"S": "2"}},
-                },
-            )
+            await lab.update(WEST, TABLE, "a", "2")
             item = (await lab.agree(TABLE))["a"]
             assert item["v"] == {"S": "2"}
             assert item["aws:rep:updateregion"] == {"S": WEST}
