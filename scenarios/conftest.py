@@ -1,16 +1,52 @@
-"""What the scenarios share: `drill` runs one on the lab and shows its report, also when the test passes."""
+"""What the scenarios share: `drill` runs one on the lab and shows its report, also when the test passes.
+
+A scenario that fails while the machine is overloaded is skipped, with the measure: as with drills, it shows nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
+from machine_watch import MachineWatch
 
 from lab.core.drill_machine import MACHINE
 from lab.drills import DrillOptions, Report, run_drill
 from lab.drills.show import print_report
 from lab.testing import Lab
+
+WATCH = pytest.StashKey[MachineWatch]()
+
+
+@pytest.fixture(autouse=True)
+def watched(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Measures the machine during each test, whatever lab it has."""
+    lab = request.getfixturevalue("far_lab" if "far_lab" in request.fixturenames else "lab")
+    with MachineWatch(lab) as watch:
+        request.node.stash[WATCH] = watch
+        yield
+
+
+def _unless_overloaded(item: pytest.Item) -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except AssertionError:
+        if WATCH in item.stash and (why := item.stash[WATCH].overload()):
+            pytest.skip(why)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Fixtures that wait for a lab that is well."""
+    return (yield from _unless_overloaded(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """The scenario itself."""
+    return (yield from _unless_overloaded(item))
 
 
 @pytest.fixture

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import http.server
-import importlib.util
 import json
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from botocore.stub import ANY, Stubber
-
-SOURCE = Path(__file__).parents[2] / "handlers" / "feedback" / "app.py"
+from handler_module import HANDLERS, imported
 
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module, imported as a new execution environment would."""
-    for name, value in {
-        "AWS_REGION": "eu-west-1",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "TABLE_NAME": "opinions",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("STATUS", raising=False)
-    monkeypatch.delenv("HEALTH_CHECK_URLS", raising=False)
-    spec = importlib.util.spec_from_file_location("feedback_app", SOURCE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    module.dynamodb.close()
-    module.probing_dynamodb.close()
+    with imported("feedback", "opinions", monkeypatch) as module:
+        yield module
 
 
 def call(app: ModuleType, method: str, resource: str, **parameters: str) -> tuple[int, dict[str, Any]]:
@@ -139,5 +119,5 @@ def test_the_variable_status_forces_what_health_answers(
 
 
 def test_the_handler_imports_boto3_and_the_standard_library_only() -> None:
-    text = SOURCE.read_text()
+    text = (HANDLERS / "feedback" / "app.py").read_text()
     assert "import lab" not in text and "from lab" not in text

@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from botocore.stub import ANY, Stubber
+from handler_module import imported
 
 from lab.core.alb_response import judge_lambda_response
-
-SOURCE = Path(__file__).parents[2] / "handlers" / "item" / "app.py"
 
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module, imported as a new execution environment would."""
-    for name, value in {
-        "AWS_REGION": "eu-west-1",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "TABLE_NAME": "things",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("STATUS", raising=False)
-    spec = importlib.util.spec_from_file_location("item_app", SOURCE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    module.dynamodb.close()
-    module.probing_dynamodb.close()
+    with imported("item", "things", monkeypatch) as module:
+        yield module
 
 
 def call(app: ModuleType, method: str, path: str, body: str = "", *, is_base64: bool = False) -> dict[str, Any]:
