@@ -16,6 +16,7 @@ import orjson
 from lab.control.aws_error import AwsError
 from lab.control.service_model import HeaderValues, Match, ServiceModel, parse_json_object
 from lab.control.validation import check
+from lab.core.aws_error import xml_text
 from lab.live.http_message import Headers, Request, Response
 
 
@@ -94,12 +95,12 @@ def _xml_failure(model: ServiceModel, error: AwsError, status: int, request_id: 
     namespace = f' xmlns="{escape(model.xml_namespace)}"' if model.xml_namespace else ""
     sender = "Sender" if status < 500 else "Receiver"
     members = "".join(
-        f"<{name}>{''.join(f'<Message>{escape(text)}</Message>' for text in value)}</{name}>"
+        f"<{name}>{''.join(f'<Message>{xml_text(text)}</Message>' for text in value)}</{name}>"
         for name, value in error.members.items()
     )
     body = (
         f'<?xml version="1.0"?>\n<ErrorResponse{namespace}><Error><Type>{sender}</Type>'
-        f"<Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>{members}</Error>"
+        f"<Code>{escape(error.code)}</Code><Message>{xml_text(error.message)}</Message>{members}</Error>"
         f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     )
     return Response(status, [("Content-Type", "text/xml"), ("x-amzn-RequestId", request_id)], body.encode())

@@ -7,6 +7,7 @@ error a call gets is decided elsewhere.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -29,6 +30,9 @@ STATUSES = {
     "TooManyRequestsException": 429,
 }
 """Statuses of the errors that the lab makes or that a fault may name; others are 400."""
+
+
+_NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,15 @@ class ErrorAnswer:
     body: bytes
 
 
+def xml_text(value: str) -> str:
+    """Character data of XML; what XML has no way to write becomes a question mark."""
+    return escape(_NO_XML.sub("?", value))
+
+
 def error_answer(error: AwsError, protocol: WireProtocol, request_id: str, *, json_version: str = "1.0") -> ErrorAnswer:
     """The error as a client of this protocol expects it."""
     status = error.http_status
-    message, code = escape(error.message), escape(error.code)
+    message, code = xml_text(error.message), escape(error.code)
     kind = "Sender" if status < 500 else "Receiver"
     identity = ("x-amzn-RequestId", request_id)
     xml = '<?xml version="1.0" encoding="UTF-8"?>\n'

@@ -91,6 +91,8 @@ def parse_policy(document: str) -> TrafficPolicy:
         data = json.loads(document)
     except ValueError as error:
         raise TrafficPolicyError(f"the document is not JSON: {error}") from None
+    except RecursionError:
+        raise TrafficPolicyError("the document is nested too deeply") from None
     data = _object(data, "the document")
     version = str(data.get("AWSPolicyFormatVersion", VERSIONS[0]))
     if version not in VERSIONS:

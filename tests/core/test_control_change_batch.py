@@ -129,3 +129,9 @@ def test_more_than_a_thousand_values_are_too_many_and_upserts_count_twice() -> N
     records = [replace(WWW, name=f"n{n}.example.com.") for n in range(501)]
     assert len(after(*(("CREATE", record) for record in records)).record_sets) == 503
     assert "limit of 1000" in messages(*(("UPSERT", record) for record in records))
+
+
+def test_a_text_that_is_too_long_is_told_from_one_without_quotation_marks() -> None:
+    for value, name in (('"' + "a" * 256 + '"', "CharacterStringTooLong"), ("bare", "InvalidCharacterString")):
+        record = RecordSet("t.example.com.", "TXT", 60, (value,))
+        assert name in messages(("CREATE", record))

@@ -212,3 +212,9 @@ WEIGHTED = {"RuleType": "weighted", "Items": [to("a", Weight=1)]}
 def test_a_wrong_document_is_refused_with_where_and_why(text: str, message: str) -> None:
     with pytest.raises(TrafficPolicyError, match=message):
         parse_policy(text)
+
+
+@pytest.mark.parametrize("document", ["[" * 50_000, '{"a":' * 20_000])
+def test_a_document_that_is_nested_too_deeply_is_refused(document: str) -> None:
+    with pytest.raises(TrafficPolicyError, match="nested too deeply"):
+        parse_policy(document)

@@ -101,7 +101,11 @@ def test_latency_records_with_health_checks_round_trip(lab: ControlLab, zone: st
         HealthCheckConfig={"Type": "HTTP", "FullyQualifiedDomainName": "x.example", "ResourcePath": "health"},
     )["HealthCheck"]
     assert check["HealthCheckConfig"]["ResourcePath"] == "/health" and check["HealthCheckConfig"]["Port"] == 80
-    alias = {"HostedZoneId": "Z1UJRXOUMOOFQ8", "DNSName": "d-a.example.", "EvaluateTargetHealth": True}
+    alias = {
+        "HostedZoneId": "Z1UJRXOUMOOFQ8",
+        "DNSName": "d-a.execute-api.us-east-1.amazonaws.com.",
+        "EvaluateTargetHealth": True,
+    }
     wanted = [
         {"Name": name, "Type": "A", "SetIdentifier": region, "Region": region, "AliasTarget": alias,
          "HealthCheckId": check["Id"]}
@@ -286,6 +290,61 @@ def test_accelerated_recovery_is_kept_and_shown(lab: ControlLab, zone: str) -> N
     assert refusal(client.update_hosted_zone_features, HostedZoneId=zone)[0] == "InvalidInput"
     missing = refusal(client.update_hosted_zone_features, HostedZoneId="ZNONE", EnableAcceleratedRecovery=True)
     assert missing[0] == "NoSuchHostedZone"
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"GeoLocation": {}}, "exactly one of ContinentCode and CountryCode"),
+        ({"GeoProximityLocation": {}}, "exactly one of AWSRegion, LocalZoneGroup and Coordinates"),
+    ],
+    ids=["geolocation", "geoproximity"],
+)
+def test_a_location_that_says_nothing_is_refused(
+    lab: ControlLab, zone: str, record: dict[str, Any], words: str
+) -> None:
+    made = a_record(f"x.{name_of(lab, zone)}", SetIdentifier="a", **record)
+    code, _, message = refusal(change, lab, zone, ("CREATE", made))
+    assert code == "InvalidChangeBatch" and words in message
+
+
+@pytest.mark.parametrize(
+    ("target", "zone_id"), [("www.{name}", "ZOTHER"), ("www.example.com", "ZOTHER"), ("amazonaws.com.evil.test", "Z3")]
+)
+def test_an_alias_leads_to_a_record_of_its_zone_or_to_a_name_of_aws(
+    lab: ControlLab, zone: str, target: str, zone_id: str
+) -> None:
+    name = name_of(lab, zone)
+    change(lab, zone, ("CREATE", a_record(f"www.{name}")))
+    alias = {"HostedZoneId": zone_id, "DNSName": target.format(name=name), "EvaluateTargetHealth": False}
+    made = {"Name": f"alias.{name}", "Type": "A", "AliasTarget": alias}
+    code, _, message = refusal(change, lab, zone, ("CREATE", made))
+    assert code == "InvalidChangeBatch" and "does not lie within the target zone" in message
+    change(lab, zone, ("CREATE", {**made, "AliasTarget": {**alias, "DNSName": "d1.cloudfront.net"}}))
+
+
+@pytest.mark.parametrize("name", ["", ".", "*.test"])
+def test_a_zone_needs_a_name(lab: ControlLab, name: str) -> None:
+    client = lab.client("route53")
+    assert refusal(client.create_hosted_zone, Name=name, CallerReference=f"r{name}")[0] == "InvalidDomainName"
+
+
+def test_what_a_request_of_a_health_checker_cannot_carry_is_refused(lab: ControlLab) -> None:
+    client = lab.client("route53")
+    for member, value in (
+        ("ResourcePath", "/a\r\nX-Forged: yes"),
+        ("ResourcePath", "/a b"),
+        ("FullyQualifiedDomainName", "a.test\r\nX-Forged: yes"),
+        ("FullyQualifiedDomainName", f"{'a' * 64}.test"),
+    ):
+        config = {"Type": "HTTP", "IPAddress": "127.0.0.9", member: value}
+        code, _, message = refusal(client.create_health_check, CallerReference=member + value, HealthCheckConfig=config)
+        assert code == "InvalidInput" and member in message
+
+
+def test_an_error_about_what_xml_cannot_carry_is_xml(lab: ControlLab) -> None:
+    code, status, message = refusal(lab.client("route53").get_hosted_zone, Id="a\x00b\x1b")
+    assert (code, status) == ("NoSuchHostedZone", 404) and "a?b?" in message
 
 
 def test_private_zones_are_refused_by_name(lab: ControlLab) -> None:

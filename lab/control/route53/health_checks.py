@@ -7,6 +7,7 @@ addresses are allowed as targets, because everything of the lab is on one machin
 from __future__ import annotations
 
 import ipaddress
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -19,10 +20,12 @@ from lab.control.route53.paging import page_size
 from lab.control.route53.state import Route53State
 from lab.control.route53.zones import CHECKS_MAX
 from lab.core.health_check import CHECKER_REGIONS, AlarmIdentifier, HealthCheck
+from lab.core.route53.name import NameSyntaxError, to_wire
 from lab.live.clock import now_ms
 
 PAGE_MAX = 1_000
 DEFAULT_PORTS = {"HTTP": 80, "HTTP_STR_MATCH": 80, "HTTPS": 443, "HTTPS_STR_MATCH": 443}
+_UNSENDABLE = re.compile(r"[\x00-\x20\x7f]")
 PROBED = ("HTTP", "HTTPS", "HTTP_STR_MATCH", "HTTPS_STR_MATCH", "TCP")
 
 ReadStatus = Callable[[str], Awaitable[dict[str, Any]]]
@@ -207,6 +210,14 @@ def _check_members(kind: str, given: dict[str, Any]) -> None:
         refused = parsed.is_multicast or parsed.is_link_local or parsed.is_reserved or parsed.is_unspecified
         if refused and not parsed.is_loopback:  # ::1 is reserved too
             raise AwsError("InvalidInput", f"Invalid IP address: {address} is multicast, link-local or reserved")
+    if domain:
+        try:
+            to_wire(domain)
+        except NameSyntaxError as error:
+            raise AwsError("InvalidInput", f"Invalid FullyQualifiedDomainName {domain!r}: {error}") from None
+    for member in ("FullyQualifiedDomainName", "ResourcePath"):
+        if _UNSENDABLE.search(given.get(member) or ""):
+            raise AwsError("InvalidInput", f"Invalid {member} {given[member]!r}: no spaces and control characters")
     if kind in PROBED and not address and not domain:
         raise AwsError("InvalidInput", "Either IPAddress or FullyQualifiedDomainName must be specified.")
     if kind == "TCP" and given.get("Port") is None:

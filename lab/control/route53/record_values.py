@@ -30,6 +30,10 @@ def problem_with(record_type: str, value: str) -> str | None:
     try:
         parse_value(record_type, value)
     except RecordValueError as error:
+        if record_type in ("TXT", "SPF"):
+            return _fatal(
+                "CharacterStringTooLong" if "255" in str(error) else "InvalidCharacterString", str(error), value
+            )
         name, what = _PROBLEMS.get(record_type, (f"{record_type}RRDATANotValid", str(error)))
         return _fatal(name, what, value)
     return None

@@ -31,8 +31,10 @@ def record_set_of(given: dict[str, Any]) -> RecordSet:
         weight=given.get("Weight"),
         region=given.get("Region"),
         failover=given.get("Failover"),
-        geo_location=geo and GeoLocation(geo.get("ContinentCode"), geo.get("CountryCode"), geo.get("SubdivisionCode")),
-        geoproximity=proximity and _proximity(proximity),
+        geo_location=None
+        if geo is None
+        else GeoLocation(geo.get("ContinentCode"), geo.get("CountryCode"), geo.get("SubdivisionCode")),
+        geoproximity=None if proximity is None else _proximity(proximity),
         cidr=cidr and CidrRouting(cidr["CollectionId"], cidr["LocationName"]),
         multivalue=given.get("MultiValueAnswer", False),
         health_check_id=given.get("HealthCheckId") or None,

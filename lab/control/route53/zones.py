@@ -51,7 +51,7 @@ class ZonesPlane:
         if len(zones) >= ZONES_MAX:
             raise AwsError("TooManyHostedZones", f"Limits Exceeded: MAX_HOSTED_ZONES_BY_OWNER - {ZONES_MAX}")
         name = names.kept(given["Name"])
-        if name.count(".") < 1 or "*" in name:
+        if name == "." or "*" in name:
             raise AwsError("InvalidDomainName", f"{given['Name']!r} is not a valid domain name")
         new_id = f"Z{self._state.new_id(20)}"
         apex, sets = apex_records(new_id, name), self._state.value.delegation_sets
