@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +32,7 @@ from lab.live.http_client import HttpClient, UnixAddress
 from lab.live.http_message import Request, Response
 from lab.live.http_server import HttpServer
 from lab.live.topology_file import write_topology
+from lab.testing.loop_thread import LoopThread
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 60.0
@@ -70,10 +70,8 @@ class StubPart:
         self.asked: list[tuple[str, str]] = []
         self.hanging = False
         self._socket_path = socket_path
-        self._loop = asyncio.new_event_loop()
+        self._thread = LoopThread()
         self._server = HttpServer(self._answer)
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
         self._call(self._server.listen_unix(socket_path))
 
     async def _answer(self, request: Request) -> Response | None:
@@ -89,7 +87,7 @@ class StubPart:
         return self.store.get(DOCUMENTS[name])
 
     def _call(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
+        return self._thread.run(asyncio.wait_for(work, WAIT_S))
 
     async def _end(self) -> None:
         await self._server.close()
@@ -97,9 +95,7 @@ class StubPart:
 
     def close(self) -> None:
         self._call(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.close()
         with contextlib.suppress(FileNotFoundError):
             Path(self._socket_path).unlink()
 
@@ -109,9 +105,7 @@ class PassingFront:
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
+        self._thread = LoopThread()
         self._servers: list[HttpServer] = []
         self._clients: list[HttpClient] = []
         self.ports = {region.code: self._call(self._listen(region.code)) for region in topology.regions}
@@ -134,7 +128,7 @@ class PassingFront:
         return await server.listen_tcp("127.0.0.1", 0)
 
     def _call(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
+        return self._thread.run(asyncio.wait_for(work, WAIT_S))
 
     async def _end(self) -> None:
         for server in self._servers:
@@ -145,9 +139,7 @@ class PassingFront:
 
     def close(self) -> None:
         self._call(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.close()
 
 
 class ControlLab:

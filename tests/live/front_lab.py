@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from lab.live.http_client import HttpClient, TcpAddress, UnixAddress
 from lab.live.http_message import Request, Response, json_response
 from lab.live.http_server import HttpServer
 from lab.live.topology_file import write_topology
+from lab.testing.loop_thread import LoopThread
 
 REGIONS = ("us-east-1", "us-west-2")
 
@@ -79,9 +79,7 @@ class FrontLab:
         self.passed: list[Request] = []
         self.woken: list[str] = []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
+        self._thread = LoopThread()
         self._servers: dict[str, HttpServer] = {}
         self.control_answer: Callable[[Request], Response] = lambda request: json_response(200, b"{}")
         self.run(self._stub("control", self._control))
@@ -125,15 +123,13 @@ class FrontLab:
         statuses = {name: self.stop_process(name) for name in list(self.processes)}
         for server in self._servers.values():
             self.run(server.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._thread.close()
         assert statuses.get("edge", 0) == 0, self.log("edge")
 
     # stubs
 
     def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(90)
+        return self._thread.run(asyncio.wait_for(coroutine, 90))
 
     async def _stub(self, name: str, handler: Any) -> None:
         server = HttpServer(handler)

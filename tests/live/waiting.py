@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import TypeVar, cast
 
 from lab.errors import LabError
@@ -23,13 +24,11 @@ def eventually(condition: Callable[[], T], what: What = "", within_s: float = WI
     """Ask until the condition gives something true, and return that. `what` is what a failure says was waited for."""
     wait = _Wait(what, within_s)
     while True:
-        try:
+        with wait:
             value = condition()
             if value:
                 return value
             wait.seen = repr(value)
-        except NOT_YET as error:
-            wait.seen = f"{type(error).__name__}: {error}"
         wait.go_on()
         time.sleep(POLL_S)
 
@@ -38,25 +37,32 @@ async def eventually_async(condition: Callable[[], T | Awaitable[T]], what: What
     """The same in an event loop; the condition may be one to await."""
     wait = _Wait(what, within_s)
     while True:
-        try:
+        with wait:
             asked = condition()
             value = await asked if inspect.isawaitable(asked) else cast(T, asked)
             if value:
                 return value
             wait.seen = repr(value)
-        except NOT_YET as error:
-            wait.seen = f"{type(error).__name__}: {error}"
         wait.go_on()
         await asyncio.sleep(POLL_S)
 
 
 class _Wait:
-    """A deadline, and what was last seen."""
+    """A deadline, and what was last seen; as a context manager it lets pass what may be raised meanwhile."""
 
     def __init__(self, what: What, within_s: float) -> None:
         self._what, self._within_s = what, within_s
         self._end = time.monotonic() + within_s
         self.seen = ""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        if not isinstance(error, NOT_YET):
+            return False
+        self.seen = f"{type(error).__name__}: {error}"
+        return True
 
     def go_on(self) -> None:
         """Raises AssertionError when the time is over."""
