@@ -364,5 +364,5 @@ def test_ministacks_records_that_are_older_than_a_day_of_the_labs_time_are_told_
 ) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), "MINISTACK_ACCOUNT_ID": "000000000000"}
     command = [sys.executable, "-c", AGED, speed, *minutes]
-    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
     assert orjson.loads(process.stdout.splitlines()[-1]) == kept, process.stderr
