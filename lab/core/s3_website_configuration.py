@@ -19,6 +19,7 @@ REDIRECT_STATUS = 301
 _NAMESPACE = re.compile(r"\{[^}]*\}")
 _REDIRECT_CODE = re.compile(r"30[1-9]|3[1-9][0-9]")
 _ERROR_CODE = re.compile(r"[45][0-9][0-9]")
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _KEY_SAFE = "/~"
 _REPLACEMENT_SAFE = "/~#!?&=+%:@,;'()*$"
 """What single-page applications are redirected with (`#!/`) reaches the browser as it was configured."""
@@ -92,7 +93,7 @@ def parse_website(body: bytes) -> Website:
         found = _texts(everything)
         if not found.get("HostName"):
             raise WebsiteRefused("MalformedXML", "RedirectAllRequestsTo needs a HostName")
-        return Website(redirect_host=found["HostName"], redirect_protocol=_protocol(found))
+        return Website(redirect_host=_host(found), redirect_protocol=_protocol(found))
     if "IndexDocument" not in parts:
         message = "A value for IndexDocument Suffix must be provided if RedirectAllRequestsTo is empty"
         raise WebsiteRefused("InvalidArgument", message)
@@ -124,7 +125,7 @@ def _rules(listed: ElementTree.Element | None) -> Iterator[RoutingRule]:
         yield RoutingRule(
             condition.get("KeyPrefixEquals"),
             _code(condition, "HttpErrorCodeReturnedEquals", _ERROR_CODE, "4XX or 5XX"),
-            redirect.get("HostName"),
+            _host(redirect),
             _protocol(redirect),
             redirect.get("ReplaceKeyPrefixWith"),
             redirect.get("ReplaceKeyWith"),
@@ -136,6 +137,13 @@ def _code(texts: dict[str, str], name: str, valid: re.Pattern[str], words: str) 
     given = texts.get(name)
     if given is not None and not valid.fullmatch(given):
         raise WebsiteRefused("InvalidRequest", f"The {name} {given!r} is not valid. Valid codes are {words}.")
+    return given
+
+
+def _host(texts: dict[str, str]) -> str | None:
+    given = texts.get("HostName")
+    if given is not None and not _HOST.fullmatch(given):
+        raise WebsiteRefused("InvalidRequest", f"The HostName {given!r} is no host's name.")
     return given
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.core.endpoint_name import EndpointName, EndpointNames
+from lab.core.health_check import HealthChecks
 from lab.core.route53.answer import Decision, shuffled
 from lab.core.route53.catalog import Catalog
 from lab.core.route53.name import NameSyntaxError, to_text, to_wire
@@ -104,7 +105,10 @@ class DnsServer:
         catalog = Catalog(self._store.get(Zones), self._store.get(EndpointNames), before)
         for complaint in catalog.skipped:
             print(f"dns: a record is left out: {complaint}", file=sys.stderr, flush=True)
-        return Resolver(catalog, self._origins, self._health, self._rng, self._endpoint_health)
+        return Resolver(catalog, self._origins, self._health, self._rng, self._endpoint_health, self._is_check)
+
+    def _is_check(self, health_check_id: str) -> bool:
+        return any(check.health_check_id == health_check_id for check in self._store.get(HealthChecks).checks)
 
     def explain(self, query: dict[str, str]) -> dict[str, Any]:
         """`GET /resolve`: `name`, `type` (A), `client` ADDRESS[/BITS], `resolver` ADDRESS. Raises ValueError."""

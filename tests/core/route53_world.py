@@ -50,7 +50,14 @@ class World:
         zone = HostedZone("Z1", "lab.test.", records)
         catalog = Catalog(Zones((zone, *zones), tuple(collections)), EndpointNames(tuple(endpoints)))
         self.origins = Origins(topology, geography())
-        self.resolver = Resolver(catalog, self.origins, lambda check: check not in self.down, Random(1))
+        self.checks: set[str] | None = None
+        self.resolver = Resolver(
+            catalog,
+            self.origins,
+            lambda check: check not in self.down,
+            Random(1),
+            exists=lambda check: self.checks is None or check in self.checks,
+        )
 
     def decide(self, name: str, type: str = "A", client: str = "dublin", *, explain: bool = False) -> Decision:
         """The decision for a client in a place, or at ADDRESS/BITS."""

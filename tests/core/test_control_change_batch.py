@@ -16,6 +16,7 @@ from lab.core.zone import (
     CidrLocation,
     CidrRouting,
     GeoLocation,
+    GeoProximityLocation,
     HostedZone,
     RecordSet,
     Zones,
@@ -135,3 +136,11 @@ def test_a_text_that_is_too_long_is_told_from_one_without_quotation_marks() -> N
     for value, name in (('"' + "a" * 256 + '"', "CharacterStringTooLong"), ("bare", "InvalidCharacterString")):
         record = RecordSet("t.example.com.", "TXT", 60, (value,))
         assert name in messages(("CREATE", record))
+
+
+def test_a_region_that_route_53_does_not_know_is_refused() -> None:
+    latency = RecordSet("r.example.com.", "A", 60, ("192.0.2.1",), set_identifier="a", region="mars-1")
+    near = replace(latency, region=None, geoproximity=GeoProximityLocation(aws_region="mars-1"))
+    for record in (latency, near):
+        assert "Route 53 knows no region mars-1" in messages(("CREATE", record))
+    after(("CREATE", replace(latency, region="cn-north-1")))

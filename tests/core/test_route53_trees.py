@@ -209,3 +209,16 @@ def test_more_than_eight_multivalue_records_are_answered_eight_at_a_time_and_all
     answers = [shuffled(outcome.answer[0], rng) for _ in range(60)]
     assert all(len(set(answer)) == 8 for answer in answers)
     assert len({value for answer in answers for value in answer}) == 20
+
+
+def test_an_explanation_tells_a_deleted_health_check_from_a_healthy_one() -> None:
+    world = World(
+        *(
+            record(name, set_identifier="a", weight=1, health_check_id=check)
+            for name, check in (("www", "gone"), ("api", "known"))
+        )
+    )
+    world.checks = {"known"}
+    told = {name: str(world.decide(name, explain=True).outcomes[0].reason) for name in ("www", "api")}
+    assert "health check gone does not exist (any more), so healthy" in told["www"]
+    assert "health check known healthy" in told["api"]

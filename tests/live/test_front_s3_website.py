@@ -161,6 +161,8 @@ INDEX = {"IndexDocument": {"Suffix": "index.html"}}
         ({"IndexDocument": {"Suffix": "a/b"}}, "InvalidArgument"),
         ({**INDEX, "RedirectAllRequestsTo": {"HostName": "x.test"}}, "MalformedXML"),
         ({"RedirectAllRequestsTo": {"HostName": "x.test", "Protocol": "ftp"}}, "InvalidRequest"),
+        ({"RedirectAllRequestsTo": {"HostName": "x.test\r\nSet-Cookie: a=b"}}, "InvalidRequest"),
+        ({**INDEX, "RoutingRules": [{"Redirect": {"HostName": "x.test/path"}}]}, "InvalidRequest"),
         ({**INDEX, "RoutingRules": [{"Redirect": {}}]}, "MalformedXML"),
         ({**INDEX, "RoutingRules": [{"Condition": {}, "Redirect": {"HostName": "x.test"}}]}, "InvalidRequest"),
         ({**INDEX, "RoutingRules": [{"Redirect": {"HttpRedirectCode": "200"}}]}, "InvalidRequest"),

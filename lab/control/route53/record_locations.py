@@ -5,16 +5,22 @@ https://docs.aws.amazon.com/Route53/latest/APIReference/API_GeoLocation.html and
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from lab.control.route53 import names
 from lab.control.route53.geo_locations import find_location
+from lab.control.service_model import service_model
 from lab.core.zone import CidrCollection, GeoLocation, GeoProximityLocation, RecordSet
 
 
 def location_problem(record: RecordSet, collections: Sequence[CidrCollection]) -> str | None:
     """What is wrong with where a record set is for; None if nothing is."""
     name = names.shown(record.name)
+    regions = (record.region, record.geoproximity and record.geoproximity.aws_region)
+    unknown = next((region for region in regions if region is not None and region not in _regions()), None)
+    if unknown is not None:
+        return f"Invalid request: Route 53 knows no region {unknown} (Name={name})"
     if record.geo_location is not None:
         return _geo_problem(record.geo_location, name)
     if record.geoproximity is not None:
@@ -28,6 +34,11 @@ def location_problem(record: RecordSet, collections: Sequence[CidrCollection]) -
     if record.cidr.location_name not in known:
         return f"Invalid request: the collection has no location {record.cidr.location_name} (Name={name})"
     return None
+
+
+@functools.cache
+def _regions() -> frozenset[str]:
+    return frozenset(service_model("route53").moto.shape_for("ResourceRecordSetRegion").metadata["enum"])
 
 
 def _geo_problem(place: GeoLocation, name: str) -> str | None:

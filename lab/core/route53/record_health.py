@@ -19,11 +19,13 @@ class RecordHealth:
     """The health of records, each group looked at once; `consulted` are the health checks that were asked.
 
     `status` tells a health check's status by its id, `endpoint` that of one of the lab's own resources.
+    `exists` tells whether there is a health check with an id: records outlive those that they name.
     """
 
     catalog: Catalog
     status: Callable[[str], bool]
     endpoint: Callable[[EndpointName], bool]
+    exists: Callable[[str], bool] = lambda _: True
     consulted: dict[str, None] = field(default_factory=dict)
     _groups: dict[int, bool] = field(default_factory=dict)
 
@@ -70,6 +72,8 @@ class RecordHealth:
         parts = []
         if record.health_check_id is not None:
             status = "healthy" if self.status(record.health_check_id) else "unhealthy"
+            if not self.exists(record.health_check_id):
+                status = "does not exist (any more), so healthy"
             parts.append(f"health check {record.health_check_id} {status}")
         alias = record.alias
         if alias is not None and alias.evaluate_target_health:

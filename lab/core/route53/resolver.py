@@ -23,7 +23,8 @@ class Resolver:
     """Answers questions from a catalog. `health` tells a health check's status by its id; an unknown id is healthy.
 
     `endpoint_health` tells whether one of the lab's own resources (a load balancer, an API) is healthy, for aliases
-    with EvaluateTargetHealth. `rng` is drawn from only for explanations and for trees of thousands of outcomes.
+    with EvaluateTargetHealth. `rng` is drawn from only for explanations and for trees of thousands of outcomes;
+    `exists`, also for explanations, tells whether there is a health check with an id.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Resolver:
         health: Callable[[str], bool],
         rng: random.Random,
         endpoint_health: Callable[[EndpointName], bool] = lambda _: True,
+        exists: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.catalog = catalog
         self._origins = origins
         self._health = health
         self._rng = rng
         self._endpoint_health = endpoint_health
+        self._exists = exists
 
     def decide(self, name: bytes, rtype: str, origin: Origin) -> Decision:
         """Every possible answer to a question of class IN; `name` is lower-case wire form."""
@@ -75,5 +78,5 @@ class Resolver:
         return Decision(tuple(outcomes), walk.scope_bits, tuple(walk.health.consulted), zone)
 
     def _walk(self, origin: Origin) -> Walk:
-        health = RecordHealth(self.catalog, self._health, self._endpoint_health)
+        health = RecordHealth(self.catalog, self._health, self._endpoint_health, self._exists)
         return Walk(self.catalog, self._origins, health, origin)
