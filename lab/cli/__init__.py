@@ -105,6 +105,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return _tell(EnvironmentFailure(f"{error.filename or error}: permission denied"), as_json=as_json)
     except Exception as error:  # the outermost edge: a bug is told in one line, and kept whole in a file
+        from lab.compose.sdk import docker_failure
+
+        refused = docker_failure(error)
+        if refused is not None:
+            return _tell(refused, as_json=as_json)
         message = _keep_bug(error)
         if as_json:
             _tell_json("LabFault", message, 1)

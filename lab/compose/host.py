@@ -53,7 +53,7 @@ class ComposeProject:
         Those of `docker compose run` are left out, and what ends by itself once it has ended well.
         """
         labels = [f"{PROJECT}={self.name}", "com.docker.compose.oneoff=False"]
-        listed = self.client.containers.list(all=True, filters={"label": labels})
+        listed = self.client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
         return {container.labels[SERVICE]: container for container in listed if not _has_ended_well(container)}
 
     def network(self, name: str) -> Any:
@@ -166,7 +166,9 @@ def find_project(folder: Path, *, remains: bool = False) -> ComposeProject | Non
     """
     client = docker_client()
     labels = [f"{FOLDER}={folder}", "com.docker.compose.oneoff=False"]
-    found = client.containers.list(all=True, filters={"label": labels if remains else [*labels, f"{SERVICE}=control"]})
+    found = client.containers.list(
+        all=True, filters={"label": labels if remains else [*labels, f"{SERVICE}=control"]}, ignore_removed=True
+    )
     names = sorted({container.labels[PROJECT] for container in found})
     names = [name for name in names if not name.startswith(TESTS_PREFIX)]
     return ComposeProject(names[0], client) if names else None

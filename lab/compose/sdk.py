@@ -21,6 +21,21 @@ def docker_sdk() -> Any:
     return sdk
 
 
+def docker_failure(error: BaseException) -> EnvironmentFailure | None:
+    """What Docker refused in the middle of a command, or that it is gone; None for an error of something else."""
+    match type(error).__module__.partition(".")[0]:
+        case "docker":
+            from lab.compose.bring_up import explained
+
+            return EnvironmentFailure(
+                f"Docker refused it: {explained(getattr(error, 'explanation', '') or str(error))}"
+            )
+        case "requests" | "urllib3":
+            return EnvironmentFailure(f"Docker does not answer any more ({error}): is it running? `lab doctor` looks")
+        case _:
+            return None
+
+
 def docker_client() -> Any:
     """A client of the Docker engine. Raises EnvironmentFailure with what is missing."""
     sdk = docker_sdk()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import requests
+from docker.errors import APIError, NotFound
 
 from lab.compose.bring_up import explained
+from lab.compose.sdk import docker_failure
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,20 @@ from lab.compose.bring_up import explained
 def test_a_failure_of_compose_is_told_with_what_to_do(output: str, said: str, advice: str) -> None:
     told = explained(output)
     assert said in told and advice in told
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (APIError("500", explanation="listen tcp4 127.0.0.1:8000: bind: address already in use"), [":8000", "doctor"]),
+        (NotFound("404 Client Error: no such container: x"), ["Docker refused it", "no such container"]),
+        (requests.exceptions.ConnectionError("connection aborted"), ["connection aborted", "does not answer any more"]),
+    ],
+)
+def test_what_docker_refuses_in_the_middle_of_a_command_is_told_in_words(error: Exception, words: list[str]) -> None:
+    failure = docker_failure(error)
+    assert failure is not None and all(word in str(failure) for word in words)
+
+
+def test_what_is_not_dockers_stays_a_fault_of_the_lab() -> None:
+    assert docker_failure(KeyError("pairs")) is None
