@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         if region and region not in topology.region_codes:
             raise UserError(f"{name}: this lab has no region {region!r}, it has {', '.join(topology.region_codes)}")
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and name != "deployment":
             network = own_network(topology, name, region)
             if network is not None:
                 take_network(network, 24)

@@ -1,6 +1,6 @@
 """The container that deploys the handlers, proves that it worked, and deploys again when their files change.
 
-`docker compose watch` makes the container anew with what was edited on the host; `lab deploy` puts a folder `incoming`
+`docker compose watch` writes what is saved on the host into the container; `lab deploy` puts a folder `incoming`
 into it and waits for the answer (`lab.compose.redeploy`). It is healthy once a request has gone through every region
 and an item has been replicated each way.
 """

@@ -184,6 +184,35 @@ def test_an_edited_handler_is_deployed_in_place(regions: RegionContainers, tmp_p
         deploy(regions, handlers)
 
 
+@pytest.mark.parametrize("regions", ["ministack"], indirect=True)  # what differs by engine is in the test above
+def test_a_handler_that_is_saved_while_compose_watches_is_live_in_every_region_and_nothing_is_made_anew(
+    regions: RegionContainers, tmp_path: Path
+) -> None:
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    repository = Path(__file__).parents[2]
+    shutil.copytree(repository / "handlers", tmp_path / "handlers")
+    source = tmp_path / "handlers" / "feedback" / "app.py"
+    made = {name: container.id for name, container in running.project.containers().items()}
+    where = ["-p", regions.project, "-f", str(repository / "docker-compose.yml"), "--project-directory", str(tmp_path)]
+    log = tmp_path / "watch.log"
+    with log.open("w") as output:
+        watch = subprocess.Popen(["docker", "compose", *where, "watch", "--no-up"], stdout=output, stderr=output)
+    try:
+        regions.lab.eventually(lambda: "watch enabled" in log.read_text().lower(), within_s=60)
+        source.write_text(source.read_text().replace("This item is coming from", "This item was saved in"))
+        for place, region in (("dublin", EAST), ("tokyo", WEST)):
+            regions.lab.eventually(
+                lambda p=place, r=region: posted(regions, p, r).json()["value"] == f"This item was saved in {r}",
+                within_s=120,
+            )
+    finally:
+        watch.terminate()
+        watch.wait(30)
+        deploy(regions, repository / "handlers")
+    assert {name: container.id for name, container in running.project.containers().items()} == made
+
+
 def test_a_handler_is_given_the_same_event_on_every_engine(regions: RegionContainers, tmp_path: Path) -> None:
     handlers = Path(__file__).parents[2] / "handlers"
     echo = tmp_path / "handlers"
