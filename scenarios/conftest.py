@@ -9,12 +9,12 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
-from machine_watch import MachineWatch
 
 from lab.core.drill_machine import MACHINE
 from lab.drills import DrillOptions, Report, run_drill
 from lab.drills.show import print_report
 from lab.testing import Lab
+from lab.testing.machine_watch import MachineWatch
 
 WATCH = pytest.StashKey[MachineWatch]()
 

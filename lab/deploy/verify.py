@@ -18,7 +18,7 @@ from lab.deploy.rest_api import DeployedApi
 from lab.deploy.waiting import wait_until
 from lab.errors import LabFault, UserError
 
-REQUEST_LIMIT_S = 35.0
+REQUEST_LIMIT_S = 60.0
 
 
 def request_health(topology: Topology, plan: DeploymentPlan, api: DeployedApi) -> dict[str, Any]:

@@ -6,17 +6,21 @@ set something hold for the rest of their document.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from lab.core.drill_machine import MACHINE
+from lab.testing import attach
+from lab.testing.machine_watch import MachineWatch
 
 ROOT = Path(__file__).parents[2]
 VOLATILE = re.compile(
@@ -96,6 +100,35 @@ def assert_shown(example: Example, printed: str, optional: re.Pattern[str] | Non
         if optional is not None and optional.search(line):
             continue
         assert shape(line) in shapes, f"`{example.command}` did not print {line!r}:\n{printed}"
+
+
+def play(
+    shown: Iterable[Example],
+    folder: Path,
+    block: str,
+    prepare: Callable[[str], str] = str,
+    optional: re.Pattern[str] | None = None,
+) -> None:
+    """Run examples, of which the first starts a lab, each after `prepare`, and stop the lab in the end.
+
+    Skips where they do not print what is shown while the machine is overloaded: health checks fail for that alone.
+    """
+    watch: MachineWatch | None = None
+    try:
+        with contextlib.ExitStack() as watching:
+            try:
+                for example in shown:
+                    command = prepare(example.command.replace("lab up", f"lab up --block {block}"))
+                    assert_shown(example, run(command, folder, block, example.settings), optional)
+                    if watch is None:
+                        lab = watching.enter_context(contextlib.closing(attach(folder)))
+                        watch = watching.enter_context(MachineWatch(lab))
+            except AssertionError:
+                if watch is not None and (why := watch.overload()):
+                    pytest.skip(why)
+                raise
+    finally:
+        run("lab down", folder, block)
 
 
 def assert_links_lead_somewhere(document: Path) -> None:

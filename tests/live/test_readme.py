@@ -14,6 +14,7 @@ from shown_examples import (
     assert_shown,
     examples,
     need,
+    play,
     python_blocks,
     run,
 )
@@ -64,15 +65,8 @@ def test_every_command_in_the_text_of_the_readme_exists(tmp_path: Path) -> None:
 def test_the_commands_of_the_readme_print_what_it_shows(tmp_path: Path) -> None:
     """One after the other, as a reader would; the drill has a lab of its own."""
     need("aws", "curl", "dig")
-    block = free_block()
-    try:
-        for example in EXAMPLES:
-            if example is DRILL:
-                continue
-            command = example.command.replace("lab up", f"lab up --block {block}")
-            assert_shown(example, run(command, tmp_path, block, example.settings), OPTIONAL)
-    finally:
-        run("lab down", tmp_path, block)
+    shown = [example for example in EXAMPLES if example is not DRILL]
+    play(shown, tmp_path, free_block(), optional=OPTIONAL)
 
 
 def test_the_drill_of_the_readme_prints_its_timeline(lab: Lab) -> None:

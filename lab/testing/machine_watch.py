@@ -1,4 +1,4 @@
-"""Whether the machine kept up with a scenario that is no drill: drills measure this themselves.
+"""Whether the machine kept up with a test on a lab that is no drill: drills measure this themselves.
 
 On a machine that is overloaded, or stands still, health checks of a lab that is thirty times as fast as AWS fail for
 that alone; such a run is neither right nor wrong.
@@ -14,7 +14,7 @@ from types import TracebackType
 from lab.core.drill_machine import OVERLOADED, slowdown
 from lab.drills.machine import watch_machine
 from lab.drills.recorder import Recorder
-from lab.testing import Lab
+from lab.testing.lab import Lab
 
 
 class MachineWatch:
@@ -33,7 +33,7 @@ class MachineWatch:
         self._loop.close()
 
     def overload(self) -> str:
-        """What a scenario that failed for an overloaded machine has to say; "" if it kept up so far."""
+        """What a test that failed for an overloaded machine has to say; "" if it kept up so far."""
         samples = self._recorder.history().machine
         worst = slowdown(self._recorder.history(), samples[0].begun_ms, samples[-1].ended_ms) if samples else None
         if worst is None or worst < OVERLOADED:
