@@ -156,6 +156,8 @@ class Probers:
 
     def _start_due(self) -> None:
         """One of them a turn of the loop, so that probes that are due together hold up no query."""
+        if not self._due:
+            return  # closed meanwhile
         effect = self._due.popleft()
         if self._due:
             asyncio.get_running_loop().call_soon(self._start_due)

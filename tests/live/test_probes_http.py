@@ -265,6 +265,20 @@ def test_probes_that_are_due_together_leave_the_loop_a_turn_between_any_two(tmp_
     run(tmp_path, body, speed=10_000.0)
 
 
+def test_probes_that_are_due_when_the_checkers_are_closed_are_not_begun(tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        failed: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+        bench.checks(*(http_check(health_check_id=f"check-{number}") for number in range(30)))
+        await bench.until(lambda: bool(bench.endpoint.requests), "the first probe is there")
+        await bench.probers.close()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert failed == []
+
+    run(tmp_path, body, speed=10_000.0)
+
+
 def test_an_inverted_check_is_unhealthy_until_it_has_data_and_a_disabled_one_is_not_probed(tmp_path: Path) -> None:
     async def body(bench: Bench) -> None:
         bench.checks(http_check(inverted=True), http_check(health_check_id="check-2", disabled=True))
