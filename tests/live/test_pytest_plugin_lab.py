@@ -36,8 +36,12 @@ BREAKS_AND_FAILS = """
         assert lab.faults.link_up("us-west-2", "us-east-1")
 
     def test_a_place_is_told_which_record_answered_it(lab):
-        answer = lab.eventually(lambda: lab.place("tokyo").get("http://api.lab.test/health"))
-        assert answer.status == 200 and answer.json()["healthy"]
+        def served():
+            answer = lab.place("tokyo").get("http://api.lab.test/health")
+            assert answer.status == 200 and answer.json()["healthy"]
+            return answer
+
+        answer = lab.eventually(served)
         assert answer.region == "us-west-2"
         assert answer.record["set_identifier"] == "us-west-2"
 """
