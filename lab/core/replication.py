@@ -108,8 +108,7 @@ class Replication:
             filled = {region for region in replicas if states[name, region].filled}
             if group is None or group.replicas != replicas or group.filled != filled:
                 comparing = {region for region in replicas if states[name, region].compare}
-                lost = [r for r in replicas if states[name, r].bound_ms and not states[name, r].compare]
-                self._unaccounted.update(lost)
+                self._unaccounted.update(region for region in replicas if states[name, region].unaccounted)
                 self._ledger.groups[name] = Group(replicas, filled, comparing)
                 self._shipping.recount(name)
         self._store.commit()
@@ -180,14 +179,15 @@ class Replication:
         self._filling.forget(name, region)
         others = [other for other in group.replicas if other != region]
         # What was not counted yet after an earlier loss stays to be counted, over a restart too.
-        bound_ms = now_ms if region in self._unaccounted else 0
-        state = ReplicaState(self._filling.state(name, region).created_ms, filled=not others, bound_ms=bound_ms)
+        unaccounted = region in self._unaccounted
         if not group.filled and others:
             # Nobody is known to have all of it: what is lost is known when it is known what the others have.
-            state = replace(state, bound_ms=now_ms)
+            unaccounted = True
             self._unaccounted.add(region)
             for other in others:
                 self._filling.compare(name, other, "salvage")
+        created_ms = self._filling.state(name, region).created_ms
+        state = ReplicaState(created_ms, filled=not others, unaccounted=unaccounted)
         self._store.set_replica(name, region, state)
         if state.filled:
             group.filled.add(region)
@@ -324,8 +324,8 @@ class Replication:
         self._account(acknowledged, now_ms)
         counted = self._unaccounted.difference(unknown)
         for (name, region), state in list(self._store.replicas().items()):
-            if region in counted and not state.compare:
-                self._store.set_replica(name, region, replace(state, bound_ms=0))
+            if region in counted and state.unaccounted:
+                self._store.set_replica(name, region, replace(state, unaccounted=False))
         self._unaccounted -= counted
         self._store.commit()
 

@@ -160,10 +160,7 @@ class Filling:
         group.filled.add(region)
         group.comparing.discard(region)
         state = self.state(table, region)
-        bound_ms = 0 if state.compare else state.bound_ms
-        self._store.set_replica(
-            table, region, replace(state, filled=True, scanned_to=None, compare="", bound_ms=bound_ms)
-        )
+        self._store.set_replica(table, region, replace(state, filled=True, scanned_to=None, compare="", bound_ms=0))
 
     # Comparing
 

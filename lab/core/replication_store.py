@@ -42,6 +42,8 @@ class ReplicaState:
     earlier one of the same region. `compare` says why the replica itself is being scanned and compared with what is
     known: "gap", records of its stream are missing, from before `bound_ms`; "salvage", the replicas that had everything
     are lost. `scanned_to` is where the scan has got to (the encoded last key; None before the first page).
+    `unaccounted` says that the region lost what nothing was known to have survived, and that this is still to be
+    counted.
     """
 
     created_ms: int
@@ -49,6 +51,7 @@ class ReplicaState:
     scanned_to: bytes | None = None
     compare: Comparison = ""
     bound_ms: int = 0
+    unaccounted: bool = False
 
 
 class ReplicationStore(Protocol):

@@ -107,6 +107,26 @@ def test_a_loss_that_is_not_counted_yet_is_counted_by_a_replicator_that_is_start
     assert not started(SqliteStore(tmp_path / "replicator.sqlite")).unaccounted()
 
 
+def test_a_gap_that_is_closed_before_a_loss_is_counted_leaves_the_loss_to_be_counted_by_the_next_replicator(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path / "replicator.sqlite")
+    core = started(store)
+    for region in (EAST, WEST):
+        core.on_reset(region, 400)
+    scan_all(core)
+    core.on_gap(TABLE, WEST, 450, f"{450:020d}{0:010d}")
+    scan_all(core)
+    store.close()
+    store = SqliteStore(tmp_path / "replicator.sqlite")
+    core = started(store)
+    assert core.unaccounted()
+    core.on_acknowledged([Acknowledged(TABLE, KEY, 300, WEST, 5, of_this_run=False)], 800)
+    assert [lost.key for _, lost in store.lost(0, 10)] == [KEY]
+    store.close()
+    assert not started(SqliteStore(tmp_path / "replicator.sqlite")).unaccounted()
+
+
 def test_a_loss_of_which_nothing_is_known_yet_is_still_to_be_counted(tmp_path: Path) -> None:
     """Also of what was written before the table was replicated: nobody is known to have been filled with it."""
     store = SqliteStore(tmp_path / "replicator.sqlite")

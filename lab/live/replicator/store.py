@@ -17,7 +17,7 @@ from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.item import Held, Item
 from lab.core.replication_store import Checkpoint, ReplicaState
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 EXPECT_AT_ONCE = 250
 LATE_AT_MOST = 2_000
 PLACES_AT_MOST = 8_000
@@ -39,7 +39,7 @@ CREATE TABLE checkpoints (
   PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
 CREATE TABLE replicas (
   table_id INTEGER NOT NULL, region_id INTEGER NOT NULL, created_ms INTEGER NOT NULL, filled INTEGER NOT NULL,
-  scanned_to BLOB, compare TEXT NOT NULL, bound_ms INTEGER NOT NULL,
+  scanned_to BLOB, compare TEXT NOT NULL, bound_ms INTEGER NOT NULL, unaccounted INTEGER NOT NULL,
   PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
 CREATE TABLE seen (table_id INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (table_id, key)) WITHOUT ROWID;
 CREATE TABLE unknown_losses (region TEXT PRIMARY KEY, reason TEXT NOT NULL, since_ms INTEGER NOT NULL);
@@ -99,8 +99,12 @@ class SqliteStore:
             )
         }
         self._replicas = {
-            (self._codes[table], self._codes[region]): ReplicaState(created_ms, bool(filled), *rest)
-            for table, region, created_ms, filled, *rest in self._db.execute("SELECT * FROM replicas")
+            (self._codes[table], self._codes[region]): ReplicaState(
+                created_ms, bool(filled), to, compare, bound_ms, bool(unaccounted)
+            )
+            for table, region, created_ms, filled, to, compare, bound_ms, unaccounted in self._db.execute(
+                "SELECT * FROM replicas"
+            )
         }
 
     def close(self) -> None:
@@ -264,9 +268,10 @@ class SqliteStore:
             self._db.execute("DELETE FROM replicas WHERE table_id = ? AND region_id = ?", where)
         else:
             self._replicas[table, region] = state
+            scan = (state.filled, state.scanned_to, state.compare, state.bound_ms)
             self._db.execute(
-                "INSERT OR REPLACE INTO replicas VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*where, state.created_ms, state.filled, state.scanned_to, state.compare, state.bound_ms),
+                "INSERT OR REPLACE INTO replicas VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*where, state.created_ms, *scan, state.unaccounted),
             )
 
     def drop_table(self, table: str) -> None:
