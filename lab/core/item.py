@@ -169,10 +169,15 @@ def after_loss(item: Item, region: str) -> tuple[Item | None, bool]:
     captured_elsewhere = item.winner.region != region and item.has_image
     if captured_elsewhere or any(content.digest == item.digest for content in held.values()):
         return replace(item, held=held), False
+    return newest_held(held), True
+
+
+def newest_held(held: Mapping[str, Held]) -> Item | None:
+    """What wins of that which regions are known to hold; its image has to be read there. None if there is nothing."""
     if not held:
-        return None, True
+        return None
     best = max(held.values(), key=lambda content: (content.version, content.digest))
-    return Item(best.version, best.digest, None, held), True
+    return Item(best.version, best.digest, None, held)
 
 
 def _at_position(held: Mapping[str, Held], region: str, content: Held) -> Mapping[str, Held]:

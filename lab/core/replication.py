@@ -19,7 +19,7 @@ from typing import Literal
 from lab.core import item as items
 from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.faults import FaultSet
-from lab.core.item import Item, Record
+from lab.core.item import NO_POSITION, Item, Record
 from lab.core.replication_fill import Filling
 from lab.core.replication_ledger import Group, Ledger, Pair
 from lab.core.replication_shipping import Links, Shipping
@@ -217,9 +217,11 @@ class Replication:
             return
         self._ledger.expect(table, (record.key for record in records))
         for record in records:
+            if group.comparing and record.mark is not None:
+                self._filling.before_apply(table, region, record, now_ms)
             self._on_record(table, region, record, now_ms)
             if group.comparing:
-                self._filling.on_news(table, region, record.key)
+                self._filling.on_news(table, region, record.key, record.position)
         self._store.set_checkpoint(table, region, checkpoint)
         self._store.commit()
 
@@ -302,7 +304,8 @@ class Replication:
         """
         group = self._ledger.groups.get(table)
         if group is not None and region in group.replicas:
-            self._filling.compare(table, region, "gap", bound_ms)
+            position = int(through[20:]) if through else NO_POSITION
+            self._filling.compare(table, region, "gap", bound_ms, position)
             beyond = max(through, self.checkpoint(table, region).sequence)
             self._store.set_checkpoint(table, region, Checkpoint(beyond))
             self._store.commit()
@@ -375,7 +378,7 @@ class Replication:
             group.draining[batch.target] -= len(batch.applies)
         for apply in batch.applies:
             if group.comparing:
-                self._filling.on_news(batch.table, batch.target, apply.key)
+                self._filling.on_news(batch.table, batch.target, apply.key, outcome.position)
             if apply.since_ms:
                 self._on_lag(batch.table, batch.source, batch.target, max(0, now_ms - apply.since_ms))
             known = self._ledger.load(batch.table, apply.key)

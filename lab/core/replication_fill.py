@@ -17,7 +17,7 @@ from lab.core.conflict import LostWrite
 from lab.core.item import NO_POSITION, Record
 from lab.core.replication_ledger import Group, Known, Ledger
 from lab.core.replication_shipping import Links, Shipping
-from lab.core.replication_store import Comparison, ReplicaState
+from lab.core.replication_store import Comparison, ReplicaState, all_pending
 from lab.core.replication_work import Fill, Scanned
 
 FILL_WATERMARK = 2_000
@@ -35,6 +35,10 @@ class Filling:
         self._cleared: set[str] = set()
         self._current: dict[str, str] = {}
         self._closing: dict[tuple[str, str], tuple[int, int]] = {}
+        self._scans: dict[tuple[str, str], int] = {}
+        self._through: dict[tuple[str, str], int] = {}
+        self._fresh: dict[tuple[str, str], set[bytes]] = {}
+        """Keys of compared replicas that something happened to since the last page: the next may be older than that."""
 
     def state(self, table: str, region: str) -> ReplicaState:
         """A replica as the store has it."""
@@ -45,6 +49,13 @@ class Filling:
         self._closing.pop((table, region), None)
         self._current.pop(table, None)
         self._cleared.discard(table)
+        self._through.pop((table, region), None)
+        self._begin_scan(table, region)
+
+    def _begin_scan(self, table: str, region: str) -> None:
+        """A replica is to be scanned from the start: what is still under way of an earlier scan counts no more."""
+        self._scans[table, region] = self._scans.get((table, region), 0) + 1
+        self._fresh.pop((table, region), None)
 
     # What is to be read
 
@@ -61,7 +72,8 @@ class Filling:
                 for source in sorted(group.filled):
                     if self._links.open(source, target):
                         after = self.state(name, target).scanned_to
-                        return Fill(name, source, target, after, (epochs.get(source, 0), epochs.get(target, 0)))
+                        scan = self._scans.get((name, target), 0)
+                        return Fill(name, source, target, after, (epochs.get(source, 0), epochs.get(target, 0)), scan)
         return None
 
     def _behind(self, table: str, target: str) -> bool:
@@ -77,8 +89,8 @@ class Filling:
                 self._cleared.add(table)
                 if all(self.state(table, r).scanned_to is None for r in active):
                     self._store.clear_seen(table)
-            epoch = epochs.get(region, 0)
-            return Fill(table, region, region, self.state(table, region).scanned_to, (epoch, epoch))
+            epoch, scan = epochs.get(region, 0), self._scans.get((table, region), 0)
+            return Fill(table, region, region, self.state(table, region).scanned_to, (epoch, epoch), scan)
         return None
 
     def _active(self, table: str, group: Group) -> list[str]:
@@ -99,15 +111,19 @@ class Filling:
         """Take a page of a scan, read at `position`; `next_key` None says that it was the last."""
         group = self._ledger.groups[fill.table]
         state = self.state(fill.table, fill.target)
-        if (fill.source == fill.target) != (fill.target in group.comparing) or state.scanned_to != fill.after:
+        compared = fill.source == fill.target
+        if compared != (fill.target in group.comparing) or state.scanned_to != fill.after:
             return  # something has happened since it was asked for
+        if fill.scan != self._scans.get((fill.table, fill.target), 0):
+            return
+        fresh = self._fresh.pop((fill.table, fill.target), ())
         self._ledger.expect(fill.table, (row.key for row in page))
         for row in page:
             known = self._ledger.load(fill.table, row.key)
             if state.compare:
                 self._store.mark_seen(fill.table, row.key)
             if state.compare and state.bound_ms:
-                self._compare_row(fill, row, known, position, state, now_ms)
+                self._compare_row(fill, row, known, position, state, now_ms, is_fresh=row.key in fresh)
             else:
                 before = None if known is None else known.item
                 item = items.after_scan(before, fill.source, row.image, row.digest, position)
@@ -122,13 +138,24 @@ class Filling:
             group.draining[fill.target] = self._ledger.backlog(fill.table, target=fill.target)
 
     def _compare_row(
-        self, fill: Fill, row: Scanned, known: Known | None, position: int, state: ReplicaState, now_ms: int
+        self,
+        fill: Fill,
+        row: Scanned,
+        known: Known | None,
+        position: int,
+        state: ReplicaState,
+        now_ms: int,
+        *,
+        is_fresh: bool,
     ) -> None:
         held = None if known is None else known.item.held.get(fill.target)
-        if known is not None and (
-            row.digest == known.item.digest
-            or (held is not None and (held.digest == row.digest or held.position > position != NO_POSITION))
-        ):
+        if held is not None and (held.position > position != NO_POSITION or held.digest == row.digest):
+            return
+        if known is not None and row.digest == known.item.digest:
+            item = items.after_scan(known.item, fill.target, row.image, row.digest, position)
+            self._keep(fill.table, row.key, item, known, now_ms)
+            return
+        if is_fresh:
             return
         self._write_in_gap(fill.table, fill.target, row.key, row.image, row.digest, known, position, state, now_ms)
 
@@ -150,6 +177,16 @@ class Filling:
         item, _ = items.after_write(before, region, record)
         self._keep(table, key, item, known, now_ms)
 
+    def before_apply(self, table: str, region: str, record: Record, now_ms: int) -> None:
+        """A record of an apply may show what a local write in a gap had left there, whose own record is gone."""
+        state, known = self.state(table, region), self._ledger.load(table, record.key)
+        held = None if known is None else known.item.held.get(region)
+        unknown = record.old_digest != (0 if held is None else held.digest)
+        if state.compare and state.bound_ms and unknown and (known is None or record.old_digest != known.item.digest):
+            position = record.position - 1
+            image, digest = record.old_image, record.old_digest
+            self._write_in_gap(table, region, record.key, image, digest, known, position, state, now_ms)
+
     def _keep(self, table: str, key: bytes, item: items.Item, known: Known | None, now_ms: int) -> None:
         routes = self._ledger.settle(table, key, item, known)
         self._shipping.add(table, key, routes, now_ms, 0)
@@ -164,33 +201,55 @@ class Filling:
 
     # Comparing
 
-    def compare(self, table: str, region: str, why: Comparison, bound_ms: int = 0) -> None:
-        """Begin to compare a replica with what is known of it."""
+    def compare(self, table: str, region: str, why: Comparison, bound_ms: int = 0, through: int = NO_POSITION) -> None:
+        """Begin to compare a replica with what is known of it; after a gap, which was up to the position `through`."""
         group = self._ledger.groups[table]
         state = self.state(table, region)
         group.comparing.add(region)
         group.scanned[region] = 0
-        if why == "salvage":
-            group.filled.discard(region)
-            self._cleared.discard(table)
+        self._begin_scan(table, region)
+        self._through[table, region] = max(through, self._through.get((table, region), NO_POSITION))
         self._closing.pop((table, region), None)
         if state.compare == "salvage":
             why = "salvage"
-        bound_ms = bound_ms or (state.bound_ms if state.compare else 0)  # a salvage does not close the gap
+        if why == "salvage":
+            group.filled.discard(region)
+            self._salvage_anew(table, group)
+        elif self._current.get(table) == region:  # what an earlier comparison has seen may be gone by now
+            self._cleared.discard(table)
+        bound_ms = bound_ms or state.bound_ms  # a salvage does not close the gap
         filled = state.filled and why == "gap"
         self._store.set_replica(
             table, region, replace(state, filled=filled, scanned_to=None, compare=why, bound_ms=bound_ms)
         )
 
-    def on_news(self, table: str, region: str, key: bytes) -> None:
-        """Something happened to an item of a region: if that is being compared now, the scan need not find it."""
+    def _salvage_anew(self, table: str, group: Group) -> None:
+        """All that are salvaged share their marks: if one begins again, so do the others."""
+        self._cleared.discard(table)
+        for region in group.comparing:
+            state = self.state(table, region)
+            if state.compare == "salvage":
+                self._closing.pop((table, region), None)
+                self._begin_scan(table, region)
+                self._store.set_replica(table, region, replace(state, scanned_to=None))
+
+    def on_news(self, table: str, region: str, key: bytes, position: int) -> None:
+        """Something happened to an item of a region: if that is being compared now, the scan need not find it.
+
+        An apply that is answered late may be from before the gap's end: then more may have happened to the item in it.
+        """
+        if NO_POSITION < position <= self._through.get((table, region), NO_POSITION):
+            return
         if region in self._active(table, self._ledger.groups[table]):
             self._store.mark_seen(table, key)
+            self._fresh.setdefault((table, region), set()).add(key)
 
     def forget(self, table: str, region: str) -> None:
         """A replica is emptied: what was compared of it counts no more."""
         self._ledger.groups[table].comparing.discard(region)
         self._closing.pop((table, region), None)
+        self._through.pop((table, region), None)
+        self._begin_scan(table, region)
 
     def on_caught_up(self, table: str, region: str, now_ms: int) -> bool:
         """A stream was read to its end; whether that closed a comparison."""
@@ -205,9 +264,15 @@ class Filling:
         if state.compare == "gap":
             for key in self._unseen(table):
                 known = self._ledger.load(table, key)
-                if known is not None and not _is_gone(known, region):
+                if known is None or _is_gone(known, region):
+                    continue
+                if known.item.is_tombstone:  # the winner's content is there already
+                    item = items.after_apply(known.item, region, known.item.winner, 0, position)
+                    self._keep(table, key, item, known, now_ms)
+                else:
                     self._write_in_gap(table, region, key, None, 0, known, position, state, now_ms)
             del self._closing[table, region]
+            self._give_up(table, group, now_ms)
             self._close_gap(table, region, group, state)
         elif all((table, other) in self._closing for other in self._active(table, group)):
             self._close_salvage(table, group, now_ms)
@@ -223,6 +288,7 @@ class Filling:
             return
         group.comparing.discard(region)
         group.scanned[region] = 0
+        self._begin_scan(table, region)
         self._store.set_replica(table, region, replace(state, scanned_to=None, compare="", bound_ms=0))
 
     def _close_salvage(self, table: str, group: Group, now_ms: int) -> None:
@@ -232,10 +298,29 @@ class Filling:
                 if known.item.winner.time_ms > 0:
                     self._store.add_lost(LostWrite(table, key, known.item.winner, "captured_not_shipped", now_ms))
                 self._store.forget(table, key)
+        self._give_up(table, group, now_ms)
         self._ledger.drop_cached(table)
-        for region in self._active(table, group):
+        salvaged = [(region, self.state(table, region).bound_ms) for region in self._active(table, group)]
+        for region, _ in salvaged:
             del self._closing[table, region]
             self.set_filled(table, region)
+        for region, bound_ms in salvaged:
+            if bound_ms:  # it had a gap as well: what was deleted in it shows when the replica is compared alone
+                self.compare(table, region, "gap", bound_ms)
+
+    def _give_up(self, table: str, group: Group, now_ms: int) -> None:
+        """Winners that nobody has any more are lost; what wins instead is the newest that is still somewhere."""
+        for key, item in all_pending(self._store, table):
+            known = None if item.has_image else self._ledger.load(table, key)
+            if known is None or known.item.has_image or known.item.source(group.replicas) is not None:
+                continue
+            if known.item.winner.time_ms > 0:
+                self._store.add_lost(LostWrite(table, key, known.item.winner, "captured_not_shipped", now_ms))
+            left = items.newest_held(known.item.held)
+            if left is None:
+                self._ledger.forget(table, key, known)
+            else:
+                self._keep(table, key, left, known, now_ms)
 
     def _unseen(self, table: str) -> Iterator[bytes]:
         after = b""

@@ -99,6 +99,15 @@ class Ledger:
         self._cached(table, key, item, routes)
         return routes
 
+    def forget(self, table: str, key: bytes, known: Known) -> None:
+        """An item of which nothing is left anywhere."""
+        for source, target in known.routes:
+            self.pair(table, source, target).backlog -= 1
+        evicted = self._cache.pop((table, key), None)
+        if evicted is not None:
+            self._cache_bytes -= len(evicted.item.image or b"")
+        self.store.forget(table, key)
+
     def pending(self, table: str, after: int, limit: int) -> list[tuple[int, bytes, Known]]:
         """Pending items from the store with their places, beyond the place `after`, in their order; they are cached."""
         rows = self.store.pending(table, after, limit)

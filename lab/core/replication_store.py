@@ -80,7 +80,7 @@ class ReplicationStore(Protocol):
         """Note that a comparison has found an item, or need not find it."""
 
     def unseen(self, table: str, after: bytes, limit: int) -> list[bytes]:
-        """Keys beyond `after`, in order, of items that are no tombstones and are not marked as seen."""
+        """Keys beyond `after`, in order, of items that are not marked as seen, settled tombstones left out."""
 
     def clear_seen(self, table: str) -> None:
         """Take all marks away."""

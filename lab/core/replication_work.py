@@ -58,7 +58,7 @@ class Fill:
     """The next page to be read: scan `table` at `source` beyond `after` (None: from the start), for `target`.
 
     With `source` and `target` the same, what is read is compared with what is known. `epochs` are those of both: what
-    was read before either has lost its data counts no more.
+    was read before either has lost its data counts no more, nor what was read for an earlier `scan` of the target.
     """
 
     table: str
@@ -66,6 +66,7 @@ class Fill:
     target: str
     after: bytes | None
     epochs: tuple[int, int]
+    scan: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ KINDS: tuple[FaultKind, ...] = (
     "late_replica",
     "gap",
 )
+LOSSES: tuple[FaultKind, ...] = ("lose_data", "lose_data", "gap", "crash")
+"""What meets in every third history: engines that lose everything, streams with gaps, and a replicator that dies."""
 REGIONS = ("ap-east-1", "eu-west-1", "us-east-1")
 WRITES_MIN, WRITES_MAX = 40, 60
 LENGTH_MS = 3_000
@@ -93,6 +95,8 @@ def make_plan(seed: int) -> Plan:
     length_ms = max(at_ms, 100)
     kinds = chance.sample(KINDS, chance.randint(2, 4))
     faults = [_fault(chance, kind, length_ms) for kind in kinds for _ in range(chance.choice((1, 1, 2)))]
+    if seed % 3 == 2:
+        faults += [_fault(chance, kind, length_ms) for kind in LOSSES if chance.random() < 0.7]
     late = next((fault for fault in faults if fault.kind == "late_replica"), None)
     faults = [fault for fault in faults if fault.kind != "late_replica" or fault is late]
     delay_ms = chance.choice((2, 2, 10, 60))

@@ -65,7 +65,11 @@ class SimStore:
         self._put(self._seen, (table, key), True)
 
     def unseen(self, table: str, after: bytes, limit: int) -> list[bytes]:
-        keys = [key for (name, key), (item, _) in self._items.items() if name == table and not item.is_tombstone]
+        keys = (
+            key
+            for (name, key), (item, place) in self._items.items()
+            if name == table and (place or not item.is_tombstone)
+        )
         return sorted(key for key in keys if key > after and (table, key) not in self._seen)[:limit]
 
     def clear_seen(self, table: str) -> None:

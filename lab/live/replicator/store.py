@@ -231,7 +231,8 @@ class SqliteStore:
     def unseen(self, table: str, after: bytes, limit: int) -> list[bytes]:
         self._flush()
         rows = self._db.execute(
-            "SELECT key FROM items i WHERE table_id = ? AND key > ? AND digest <> 0 AND NOT EXISTS"
+            "SELECT key FROM items i WHERE table_id = ? AND key > ?"
+            f" AND (digest <> 0 OR EXISTS (SELECT 1 FROM outbox o WHERE {_IN_OUTBOX})) AND NOT EXISTS"
             " (SELECT 1 FROM seen s WHERE s.table_id = i.table_id AND s.key = i.key) ORDER BY key LIMIT ?",
             (self._id(table), after, limit),
         )
