@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from lab.cli.preparing import read_handlers_option, write_plan
-from lab.cli.project import Project, RunningLab
+from lab.cli.project import PLAN, Project, RunningLab
 from lab.cli.sockets import ask_part
 from lab.cli.starting import StartFailed, end_deployment, events, start_deployment
 from lab.config.settings import (
@@ -28,6 +28,8 @@ from lab.config.settings import (
 from lab.core import codec
 from lab.core.faults import FaultSet
 from lab.errors import UserError
+
+NEXT_PLAN = "plan.next.json"
 
 
 @click.command(short_help="deploy the handlers again")
@@ -48,8 +50,8 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
     if folder is not None:
         settings = replace(settings, handlers=folder)
     plan = make_plan(settings)
-    write_plan(project.state_dir, plan)
-    process = start_deployment(lab.topology, "--again")
+    planned = write_plan(project.state_dir, plan, NEXT_PLAN)
+    process = start_deployment(lab.topology, NEXT_PLAN, "--again")
     assert process.stdin is not None and process.stdout is not None
     from lab.report import Progress
 
@@ -69,6 +71,7 @@ def deploy(project: Project, handlers: Path | None, as_json: bool) -> int:
         if result.get("event") != "deployed":
             raise StartFailed("the deployment ended unexpectedly; see `lab logs deploy`", 1)
         process.wait()
+        planned.replace(planned.with_name(PLAN))  # now it is what is deployed
     finally:
         process.stdout.close()
         end_deployment(process)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import click
 
-from lab.cli.preparing import check_addresses, check_temporary_folder
+from lab.cli.preparing import check_addresses, check_open_files, check_temporary_folder
 from lab.cli.project import Project
 from lab.config.settings import load_settings, make_plan, make_topology
 from lab.doctor import examine
 from lab.errors import LabError
+from lab.live.open_files import open_files_allowed
 from lab.supervisor.instance import read_instance, running_instance
 
 
@@ -26,7 +27,7 @@ from lab.supervisor.instance import read_instance, running_instance
 @click.pass_obj
 def doctor(project: Project, containers: bool, as_json: bool) -> int:
     """Check what the lab needs of this machine and of this folder; says what to do about each problem."""
-    findings = [_python(), _loopback(), _temporary(), _settings(project), _running(project), *_tools()]
+    findings = [_python(), _loopback(), _open_files(), _temporary(), _settings(project), _running(project), *_tools()]
     ok = all(finding["ok"] for finding in findings)
     # Containers are one of two ways to run the lab: what they lack is told, and is a problem of theirs alone.
     contained = examine(project.folder, os.environ)
@@ -61,6 +62,15 @@ def _loopback() -> dict[str, object]:
     except OSError as error:
         return _finding("loopback range", False, f"127.10.0.1 cannot be used ({error}); run the lab in Docker")
     return _finding("loopback range", True, "127.0.0.0/8")
+
+
+def _open_files() -> dict[str, object]:
+    try:
+        check_open_files()
+    except LabError as error:
+        return _finding("open files", False, str(error))
+    allowed = open_files_allowed()
+    return _finding("open files", True, "as many as wanted" if allowed is None else f"up to {allowed} a process")
 
 
 def _temporary() -> dict[str, object]:

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.cli.project import read_state
+from lab.cli.project import PLAN, read_state
 from lab.config.settings import Settings, make_topology
 from lab.core import codec
 from lab.core.deployment import DeploymentPlan
 from lab.core.topology import Topology
 from lab.errors import EnvironmentFailure, UserError
+from lab.live.open_files import NEEDED, open_files_allowed
 from lab.supervisor.instance import (
     RUN_DIR_PREFIX,
     Instance,
@@ -61,6 +62,7 @@ def prepare(settings: Settings, plan: DeploymentPlan) -> Prepared:
             "run the lab in Docker (`docker compose up`), or on Linux or WSL2"
         )
     state_dir = settings.state_dir
+    check_open_files()
     _check_path(state_dir)
     check_temporary_folder(Path(tempfile.gettempdir()))
     try:
@@ -122,6 +124,16 @@ def _check_path(state_dir: Path) -> None:
         )
 
 
+def check_open_files() -> None:
+    """Whether a process may have enough files open. Raises EnvironmentFailure."""
+    allowed = open_files_allowed()
+    if allowed is not None and allowed < NEEDED:
+        raise EnvironmentFailure(
+            f"a process may have {allowed} files open here, and the lab's need up to {NEEDED}: raise the hard limit "
+            "(`ulimit -Hn`; /etc/security/limits.conf), or start the lab from a shell without it"
+        )
+
+
 def check_temporary_folder(folder: Path) -> None:
     """Whether the run folder, with its Unix sockets, may be made there. Raises EnvironmentFailure."""
     if len(os.fsencode(folder / f"{RUN_DIR_PREFIX}xxxxxxxx" / "engine-ap-northeast-1.sock")) > SOCKET_PATH_MAX:
@@ -131,9 +143,9 @@ def check_temporary_folder(folder: Path) -> None:
         )
 
 
-def write_plan(state_dir: Path, plan: DeploymentPlan) -> Path:
-    """Write `plan.json`, what `lab.deploy` carries out."""
-    path = state_dir / "plan.json"
+def write_plan(state_dir: Path, plan: DeploymentPlan, name: str = PLAN) -> Path:
+    """Write what `lab.deploy` carries out to a file of the state folder."""
+    path = state_dir / name
     path.write_text(json.dumps(codec.encode(plan), indent=1))
     return path
 

@@ -16,6 +16,8 @@ from lab.core.topology import Place, Topology
 from lab.errors import LabError, LabUnreachable, UserError
 from lab.supervisor.instance import Instance, require_instance, running_instance
 
+PLAN = "plan.json"
+"""The file of the state folder that says what is deployed."""
 CALL_LIMIT_S = 10.0
 ERROR_TEXT_MAX = 300
 T = TypeVar("T")
@@ -136,7 +138,7 @@ class RunningLab:
 
     def plan(self) -> DeploymentPlan:
         """What was deployed last."""
-        return _decoded(DeploymentPlan, Path(self.instance.state_dir), "plan.json")
+        return _decoded(DeploymentPlan, Path(self.instance.state_dir), PLAN)
 
     def place(self, name: str) -> Place:
         """A place by name. Raises UserError."""

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from lab.cli.preparing import Prepared
+from lab.cli.project import PLAN
 from lab.core.topology import Topology
 from lab.errors import EnvironmentFailure, LabError
 from lab.supervisor.instance import clear_remains, lock_state, remove_run_dir
@@ -86,8 +87,10 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def start_deployment(topology: Topology, *options: str) -> subprocess.Popen[bytes]:
-    """The process that deploys; it waits for a line on its stdin. It may run pip, so it has the user's environment.
+def start_deployment(topology: Topology, plan: str, *options: str) -> subprocess.Popen[bytes]:
+    """The process that deploys the file `plan` of the state folder; it waits for a line on its stdin.
+
+    It may run pip, so it has the user's environment.
 
     It leads a session of its own, so that `end_deployment` reaches whatever it runs.
     """
@@ -104,7 +107,7 @@ def start_deployment(topology: Topology, *options: str) -> subprocess.Popen[byte
                 "-m",
                 "lab.deploy",
                 str(state_dir / "topology.json"),
-                str(state_dir / "plan.json"),
+                str(state_dir / plan),
                 *options,
             ],
             stdin=subprocess.PIPE,
@@ -153,7 +156,7 @@ class Starting:
         try:
             self._supervisor = self._start_supervisor(prepared.lock, detach=detach)
             try:
-                self._deployment = start_deployment(topology)
+                self._deployment = start_deployment(topology, PLAN)
             except OSError:
                 self._end_supervisor()
                 raise

@@ -26,6 +26,7 @@ from lab.live.documents import DocumentStore
 from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_message import Request, Response, json_response
 from lab.live.http_server import Handler, HttpServer
+from lab.live.open_files import allow_many_open_files
 from lab.live.part_address import part_address, part_token, with_token
 from lab.live.part_log import guard_log
 from lab.live.topology_file import read_topology
@@ -77,6 +78,7 @@ def run_part(
         if len(arguments) != 1:
             raise UserError(f"{name}: expected one argument, the path of topology.json, got {len(arguments)}")
         die_with_parent()
+        allow_many_open_files()
         topology = _read(Path(arguments[0]))
         return asyncio.run(_run(name, make, topology, hello=hello))
     except LabError as error:

@@ -220,6 +220,20 @@ def test_a_machine_without_the_loopback_range_is_told_what_to_do(tmp_path: Path,
     assert message in in_namespace(tmp_path, setup, "doctor").out
 
 
+def test_too_few_open_files_are_told_before_anything_starts(tmp_path: Path) -> None:
+    def limited(command: str) -> subprocess.CompletedProcess[str]:
+        line = f"ulimit -n 100; exec {sys.executable} -m lab.cli {command}"
+        return subprocess.run(
+            ["/bin/sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    done = limited(f"up --block {BLOCK}")
+    message = "a process may have 100 files open here, and the lab's need up to 256: raise the hard limit"
+    assert (done.returncode, message in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+    assert_nothing_started(tmp_path)
+    assert f"PROBLEM  open files: {message}" in limited("doctor").stdout
+
+
 def test_a_current_folder_that_has_gone_is_told(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

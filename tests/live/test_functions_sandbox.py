@@ -71,6 +71,21 @@ def test_a_handler_sees_aws_variables_and_nothing_of_the_host(tmp_path: Path, mo
     asyncio.run(scenario())
 
 
+def test_a_handler_may_open_as_many_files_as_on_aws(tmp_path: Path) -> None:
+    source = """
+        import resource
+
+        def handler(event, context):
+            return resource.getrlimit(resource.RLIMIT_NOFILE)
+    """
+
+    async def scenario() -> None:
+        async with region_of(tmp_path, [write_function(tmp_path, source)]) as region:
+            assert await region.call() == [1024, 1024]
+
+    asyncio.run(scenario())
+
+
 def test_a_handler_imports_the_sdk_and_its_own_code_but_nothing_of_the_lab(tmp_path: Path) -> None:
     source = """
         import importlib, os, sys

@@ -2,8 +2,8 @@
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html. Everything is driven by calls of the
 runtime, the process's end and one timer, not by tasks: the warm path costs no more than it must. Not imitated: freezing
-between events (background threads go on), limits on memory, files and processes, extensions, the shutdown phase
-(processes are killed).
+between events (background threads go on), limits on memory, the size of files and processes, extensions, the shutdown
+phase (processes are killed).
 """
 
 from __future__ import annotations

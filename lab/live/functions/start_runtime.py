@@ -6,11 +6,14 @@ AWS's runtime interface client. It imports nothing of the lab: the handler's int
 
 import ctypes
 import os
+import resource
 import signal
 import site
 import sys
 
 PR_SET_PDEATHSIG = 1
+OPEN_FILES = 1_024
+"""Lambda's quota of file descriptors: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html."""
 
 
 def main() -> None:
@@ -18,6 +21,9 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)  # the lab died before the line above could take effect
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = OPEN_FILES if allowed == resource.RLIM_INFINITY else min(OPEN_FILES, allowed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     # `-S` leaves out the lab's own packages, and with them the builtins that a handler may use.
     site.setquit()
     site.sethelper()
