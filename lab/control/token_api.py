@@ -117,6 +117,10 @@ class TokenApi:
             case "GET", ["api", ("conflicts" | "lost") as what]:
                 return await self._pass_on(self._replicator, "replicator", f"/{what}?{request.query}")
             case "GET", ["api", "diff"]:
+                # A comparison may take minutes; whether anybody makes it is known at once.
+                there = await self._pass_on(self._replicator, "replicator", "/health")
+                if there.status != 200:
+                    return there
                 return await self._pass_on(
                     self._replicator, "replicator", f"/diff?{request.query}", limit_s=DIFF_LIMIT_S
                 )

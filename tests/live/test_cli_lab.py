@@ -187,6 +187,16 @@ def test_dns_is_asked_and_explained_while_control_is_away(lab: CliLab) -> None:
     assert any(reason["text"] == "us-west-2: chosen" for reason in found["reason"])
 
 
+def test_a_comparison_that_nobody_makes_is_not_waited_for(lab: CliLab) -> None:
+    (replicator,) = [part["pid"] for part in lab.json("status")["parts"] if part["part"] == "replicator"]
+    os.kill(replicator, signal.SIGSTOP)
+    try:
+        done = lab.run("diff", "feedback")
+    finally:
+        os.kill(replicator, signal.SIGCONT)
+    assert (done.status, "replicator does not answer" in done.err) == (1, True), done
+
+
 def test_a_name_of_no_zone_and_an_unknown_place_are_told(lab: CliLab) -> None:
     refused = lab.run("curl", "http://example.com/")
     assert (refused.status, "REFUSED (not a name of the lab's zones)" in refused.err) == (1, True)
