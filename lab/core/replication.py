@@ -13,13 +13,13 @@ a link that is cut or a region that is paused holds back only its own pairs. Cap
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from lab.core import item as items
 from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.faults import FaultSet
 from lab.core.item import NO_POSITION, Item, Record
+from lab.core.replication_accounts import Accounts
 from lab.core.replication_fill import Filling
 from lab.core.replication_ledger import Group, Ledger, Pair
 from lab.core.replication_shipping import Links, Shipping
@@ -51,8 +51,7 @@ class Replication:
         self._shipping = Shipping(self._ledger, self._links, lag_ms)
         self._filling = Filling(self._ledger, self._links, self._shipping)
         self._epochs: dict[str, int] = {}
-        self._tables_created: dict[tuple[str, str], int] = {}
-        self._unaccounted: set[str] = set()
+        self._accounts = Accounts(self._ledger, self._skew_ms)
 
     # What changes around it
 
@@ -87,7 +86,7 @@ class Replication:
                 self._store.set_replica(name, region, None)
                 self._store.set_checkpoint(name, region, None)
                 self._filling.drop_replica(name, region)
-        self._tables_created = {entry: replica.table_created_ms for entry, replica in wanted.items()}
+        self._accounts.tables_created = {entry: replica.table_created_ms for entry, replica in wanted.items()}
         going_on = {
             entry[0]
             for entry, state in known.items()
@@ -108,7 +107,7 @@ class Replication:
             filled = {region for region in replicas if states[name, region].filled}
             if group is None or group.replicas != replicas or group.filled != filled:
                 comparing = {region for region in replicas if states[name, region].compare}
-                self._unaccounted.update(region for region in replicas if states[name, region].unaccounted)
+                self._accounts.open.update(region for region in replicas if states[name, region].unaccounted)
                 self._ledger.groups[name] = Group(replicas, filled, comparing)
                 self._shipping.recount(name)
         self._store.commit()
@@ -130,8 +129,8 @@ class Replication:
         for name, group in self._ledger.groups.items():
             if region in group.replicas:
                 self._reset_replica(name, group, region, now_ms)
-        if region not in self._unaccounted:
-            self._account(acknowledged, now_ms)
+        if region not in self._accounts.open:
+            self._accounts.count(acknowledged, now_ms)
         self._store.commit()
 
     @property
@@ -141,37 +140,8 @@ class Replication:
 
     def on_met(self, region: str, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
         """A region's engine is met for the first time: what earlier runs of it had `acknowledged` is lost."""
-        self._account((w for w in acknowledged if w.region == region and not w.of_this_run), now_ms)
+        self._accounts.count((w for w in acknowledged if w.region == region and not w.of_this_run), now_ms)
         self._store.commit()
-
-    def _account(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
-        for write in acknowledged:
-            of_predecessor = write.time_ms < self._tables_created.get((write.table, write.region), 0)
-            if write.table in self._ledger.groups and not of_predecessor and not self._will_be_read(write):
-                skew_ms = self._skew_ms(write.region, write.time_ms)
-                version = Version(write.time_ms + skew_ms, write.region, write.counter)
-                survivor = self._ledger.load(write.table, write.key)
-                if self._precedes_replication(write):
-                    lost = survivor is None and not self._was_filled_from(write)
-                else:
-                    lost = survivor is None or survivor.item.winner < version
-                if lost:
-                    self._store.add_lost(LostWrite(write.table, write.key, version, "not_captured", now_ms))
-
-    def _precedes_replication(self, write: Acknowledged) -> bool:
-        """Whether a write is from before its table was replicated: scans find what it left, without its time."""
-        state = self._store.replicas().get((write.table, write.region))
-        return state is not None and write.time_ms < state.created_ms
-
-    def _was_filled_from(self, write: Acknowledged) -> bool:
-        """Whether some replica is known to have all that a region's table had before it was replicated."""
-        if write.of_this_run:
-            return True  # the table that it was written to is still there
-        filled = self._ledger.groups[write.table].filled - {write.region}
-        return bool(filled) and write.region not in self._unaccounted
-
-    def _will_be_read(self, write: Acknowledged) -> bool:
-        return write.of_this_run and write.counter > self.checkpoint(write.table, write.region).position
 
     def _reset_replica(self, name: str, group: Group, region: str, now_ms: int) -> None:
         group.filled.discard(region)
@@ -179,11 +149,11 @@ class Replication:
         self._filling.forget(name, region)
         others = [other for other in group.replicas if other != region]
         # What was not counted yet after an earlier loss stays to be counted, over a restart too.
-        unaccounted = region in self._unaccounted
+        unaccounted = region in self._accounts.open
         if not group.filled and others:
             # Nobody is known to have all of it: what is lost is known when it is known what the others have.
             unaccounted = True
-            self._unaccounted.add(region)
+            self._accounts.open.add(region)
             for other in others:
                 self._filling.compare(name, other, "salvage")
         created_ms = self._filling.state(name, region).created_ms
@@ -317,19 +287,15 @@ class Replication:
 
     def unaccounted(self) -> bool:
         """Whether losses could not be counted at a reset; tell `on_acknowledged` when all replicas are filled again."""
-        return bool(self._unaccounted) and not self.is_busy()
+        return bool(self._accounts.open) and not self.is_busy()
 
     def on_acknowledged(self, acknowledged: Iterable[Acknowledged], now_ms: int, unknown: Iterable[str] = ()) -> None:
         """What had been acknowledged when regions were lost that nothing was known to have survived.
 
         Of the regions `unknown` it is still to be told.
         """
-        self._account(acknowledged, now_ms)
-        counted = self._unaccounted.difference(unknown)
-        for (name, region), state in list(self._store.replicas().items()):
-            if region in counted and state.unaccounted:
-                self._store.set_replica(name, region, replace(state, unaccounted=False))
-        self._unaccounted -= counted
+        self._accounts.count(acknowledged, now_ms)
+        self._accounts.close(unknown)
         self._store.commit()
 
     def is_ready(self, table: str, region: str) -> bool:
