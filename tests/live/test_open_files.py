@@ -28,6 +28,7 @@ def test_a_process_takes_what_it_may_have() -> None:
 def test_the_part_that_takes_connections_has_taken_it(lab: Lab) -> None:
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     wanted = WANTED if allowed == resource.RLIM_INFINITY else min(allowed, WANTED)
-    limits = Path(f"/proc/{lab.status()['parts']['edge']['pid']}/limits").read_text()
+    edge = next(part for part in lab.status()["parts"]["supervisor"]["parts"] if part["part"] == "edge")
+    limits = Path(f"/proc/{edge['pid']}/limits").read_text()
     found = re.search(r"^Max open files +(\d+)", limits, re.MULTILINE)
     assert found is not None and int(found[1]) >= wanted

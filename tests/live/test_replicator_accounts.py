@@ -79,7 +79,7 @@ def test_a_write_that_is_lost_while_earlier_losses_are_counted_is_counted_too(tm
         losses.account_soon()
         while losses.busy:  # noqa: ASYNC110
             await asyncio.sleep(0)
-        ((_, lost),) = store.lost(0, 10)
+        ((_, lost),) = store.happenings.lost(0, 10)
         assert (lost.key, lost.version.region, lost.reason) == (KEY, WEST, "not_captured")
         assert not core.unaccounted()
         store.close()
@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_counted_yet_is_counted_by_a_replicator_that_is_start
     scan_all(core)
     assert core.unaccounted()
     core.on_acknowledged([Acknowledged(TABLE, KEY, 500, WEST, 5, of_this_run=False)], 800)
-    assert [lost.key for _, lost in store.lost(0, 10)] == [KEY]
+    assert [lost.key for _, lost in store.happenings.lost(0, 10)] == [KEY]
     store.close()
     assert not started(SqliteStore(tmp_path / "replicator.sqlite")).unaccounted()
 
@@ -122,7 +122,7 @@ def test_a_gap_that_is_closed_before_a_loss_is_counted_leaves_the_loss_to_be_cou
     core = started(store)
     assert core.unaccounted()
     core.on_acknowledged([Acknowledged(TABLE, KEY, 300, WEST, 5, of_this_run=False)], 800)
-    assert [lost.key for _, lost in store.lost(0, 10)] == [KEY]
+    assert [lost.key for _, lost in store.happenings.lost(0, 10)] == [KEY]
     store.close()
     assert not started(SqliteStore(tmp_path / "replicator.sqlite")).unaccounted()
 
@@ -137,7 +137,7 @@ def test_a_loss_of_which_nothing_is_known_yet_is_still_to_be_counted(tmp_path: P
     core.on_acknowledged([], 800, unknown=[WEST])
     assert core.unaccounted()
     core.on_acknowledged([Acknowledged(TABLE, KEY, 5, WEST, 5, of_this_run=False)], 900)
-    assert [lost.key for _, lost in store.lost(0, 10)] == [KEY]
+    assert [lost.key for _, lost in store.happenings.lost(0, 10)] == [KEY]
     assert not core.unaccounted()
     store.close()
 
@@ -158,6 +158,6 @@ def test_a_table_that_goes_while_it_is_compared_leaves_nothing_to_the_next_one_o
     core.on_batch_done(batch, Outcome("applied", 1), 2000)
     for _ in range(3):
         core.on_caught_up(TABLE, EAST, 2100)
-    assert store.lost(0, 10) == []
+    assert store.happenings.lost(0, 10) == []
     assert store.load(TABLE, KEY) is not None, "an item that every replica holds was forgotten"
     store.close()

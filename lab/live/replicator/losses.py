@@ -80,15 +80,15 @@ class Losses:
     @property
     def unknown(self) -> bool:
         """Whether it is not known what some region lost: an account of it is still to be made."""
-        return bool(self.store.unknown_losses())
+        return bool(self.store.happenings.unknown_losses())
 
     async def look_up_losers(self) -> None:
         """Find out of the losers of conflicts whether they had been acknowledged."""
-        rows = self.store.conflicts(0, CONFLICTS_AT_ONCE, unknown=True)
+        rows = self.store.happenings.conflicts(0, CONFLICTS_AT_ONCE, unknown=True)
         unknown = {n: conflict for n, conflict, known in rows if known is None}
         if unknown:
             for n, acknowledged in (await self.journals.acknowledged_losers(unknown)).items():
-                self.store.set_acknowledged(n, acknowledged)
+                self.store.happenings.set_acknowledged(n, acknowledged)
             self.store.commit()
 
     async def _account(self) -> None:
@@ -96,7 +96,7 @@ class Losses:
         self._accounting = None
         if self.core.is_busy():
             return  # another reset has come between, and a later account is of both
-        self.core.on_acknowledged(acknowledged, now_ms(), self.store.unknown_losses())
+        self.core.on_acknowledged(acknowledged, now_ms(), self.store.happenings.unknown_losses())
 
     async def _acknowledged_now(self, boots: Mapping[str, str]) -> list[Acknowledged]:
         """What all fronts have acknowledged, as seen by the runs of all engines that are known when this returns.
@@ -128,9 +128,9 @@ class Losses:
         except JournalUnreadable as unreadable:
             self.log(f"{region}: what was lost is not known: {unreadable}")
             self._retry_ms = now_ms() + RETRY_MS
-            self.store.set_unknown_losses(region, str(unreadable), now_ms())
+            self.store.happenings.set_unknown_losses(region, str(unreadable), now_ms())
             return []
-        self.store.set_unknown_losses(region, None, now_ms())
+        self.store.happenings.set_unknown_losses(region, None, now_ms())
         return found
 
     async def _next_run_ms(self, engine: Engine, boot: str) -> float:

@@ -130,19 +130,19 @@ class Replicator:
                 return Response(204)
             case "GET", ["status"]:
                 readers = {name: reader for name, (reader, _) in self._readers.items()}
-                counts, unknown = self._store.counts(), self._store.unknown_losses()
+                counts, unknown = self._store.happenings.counts(), self._store.happenings.unknown_losses()
                 found = await answers.status(
                     self._core, self._metrics, readers, self._engines, self._is_up, counts, unknown
                 )
                 return json_response(200, orjson.dumps(found))
             case "GET", ["conflicts"]:
                 await self._losses.look_up_losers()
-                rows = self._store.conflicts(_after(request), PAGE)
+                rows = self._store.happenings.conflicts(_after(request), PAGE)
                 return json_response(200, orjson.dumps(answers.conflicts(rows, self._keys.get)))
             case "GET", ["lost"]:
-                lost = self._store.lost(_after(request), PAGE)
+                lost = self._store.happenings.lost(_after(request), PAGE)
                 return json_response(
-                    200, orjson.dumps(answers.lost(lost, self._keys.get, self._store.unknown_losses()))
+                    200, orjson.dumps(answers.lost(lost, self._keys.get, self._store.happenings.unknown_losses()))
                 )
             case "GET", ["diff"]:
                 return await self._diff(request)

@@ -1,12 +1,10 @@
-"""The replicator's memory in SQLite: clocks, what waits to be shipped with its images, checkpoints, conflicts, losses.
+"""The replicator's memory in SQLite: clocks, what waits to be shipped with its images, checkpoints, replicas.
 
-One connection, one process. A write-ahead log without waiting for the disk: a killed process loses nothing that was
-committed, a machine that loses its power would, but then the engines have lost their memory as well.
+One connection, one process. Items are told to the database many at once, at the latest with the commit.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,47 +14,12 @@ import orjson
 from lab.core.conflict import Conflict, LostWrite, Version
 from lab.core.item import Held, Item
 from lab.core.replication_store import Checkpoint, ReplicaState
+from lab.live.replicator.database import open_database
+from lab.live.replicator.happenings import Happenings
 
-SCHEMA_VERSION = 4
 EXPECT_AT_ONCE = 250
 LATE_AT_MOST = 2_000
 PLACES_AT_MOST = 8_000
-CACHE_KIB = 8 * 1024
-CHECKPOINT_PAGES = 6_000
-"""Of the log before it goes into the file: keys come in no order, and more changes of one page go there at once."""
-SCHEMA = """
-CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE items (
-  table_id INTEGER NOT NULL, key BLOB NOT NULL, time_ms INTEGER NOT NULL, region_id INTEGER NOT NULL,
-  counter INTEGER NOT NULL, digest INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (table_id, key)) WITHOUT ROWID;
-CREATE INDEX tombstones ON items (time_ms) WHERE digest = 0;
-CREATE TABLE outbox (
-  table_id INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB NOT NULL, time_ms INTEGER NOT NULL,
-  region_id INTEGER NOT NULL, counter INTEGER NOT NULL, digest INTEGER NOT NULL, held BLOB NOT NULL, image BLOB,
-  PRIMARY KEY (table_id, place)) WITHOUT ROWID;
-CREATE TABLE checkpoints (
-  table_id INTEGER NOT NULL, region_id INTEGER NOT NULL, sequence TEXT NOT NULL, exact INTEGER NOT NULL,
-  PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
-CREATE TABLE replicas (
-  table_id INTEGER NOT NULL, region_id INTEGER NOT NULL, created_ms INTEGER NOT NULL, filled INTEGER NOT NULL,
-  scanned_to BLOB, compare TEXT NOT NULL, bound_ms INTEGER NOT NULL, unaccounted INTEGER NOT NULL,
-  PRIMARY KEY (table_id, region_id)) WITHOUT ROWID;
-CREATE TABLE seen (table_id INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (table_id, key)) WITHOUT ROWID;
-CREATE TABLE unknown_losses (region TEXT PRIMARY KEY, reason TEXT NOT NULL, since_ms INTEGER NOT NULL);
-CREATE TABLE boots (region_id INTEGER PRIMARY KEY, boot TEXT NOT NULL);
-CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE conflicts (
-  n INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, key BLOB NOT NULL,
-  winner_ms INTEGER, winner_region TEXT, winner_counter INTEGER,
-  loser_ms INTEGER, loser_region TEXT, loser_counter INTEGER, detected_ms INTEGER, acknowledged INTEGER,
-  UNIQUE (table_name, key, winner_ms, winner_region, winner_counter, loser_ms, loser_region, loser_counter));
-CREATE TABLE lost (
-  n INTEGER PRIMARY KEY AUTOINCREMENT, table_name TEXT NOT NULL, key BLOB NOT NULL,
-  time_ms INTEGER, region TEXT, counter INTEGER, reason TEXT, detected_ms INTEGER,
-  UNIQUE (table_name, key, time_ms, region, counter));
-"""
-
-
 _IN_OUTBOX = "o.table_id = i.table_id AND o.place = i.place AND o.key = i.key"
 _LOAD = (
     "SELECT i.key, i.time_ms, i.region_id, i.counter, i.digest, o.held, o.image, o.place FROM items i"
@@ -77,7 +40,7 @@ class SqliteStore:
     """A `ReplicationStore` in the file at `path`. A file of another version is replaced."""
 
     def __init__(self, path: Path) -> None:
-        self._db = _open(path)
+        self._db = open_database(path)
         self._names: dict[str, int] = {}
         self._codes: dict[int, str] = {}
         for number, name in self._db.execute("SELECT id, name FROM names"):
@@ -88,10 +51,7 @@ class SqliteStore:
         self._places: dict[tuple[int, bytes], int] = {}
         self._left: list[tuple[int, int]] = []
         (self._last_place,) = self._db.execute("SELECT COALESCE(MAX(place), 0) FROM outbox").fetchone()
-        self._unknown_losses: dict[str, tuple[str, int]] = {
-            region: (reason, since_ms)
-            for region, reason, since_ms in self._db.execute("SELECT region, reason, since_ms FROM unknown_losses")
-        }
+        self.happenings = Happenings(self._db, self._begin)
         self._checkpoints: dict[tuple[str, str], Checkpoint] = {
             (self._codes[table], self._codes[region]): Checkpoint(sequence, bool(exact))
             for table, region, sequence, exact in self._db.execute(
@@ -286,27 +246,13 @@ class SqliteStore:
                 del known[entry]
 
     def add_conflict(self, conflict: Conflict) -> None:
-        self._begin()
-        self._db.execute(
-            "INSERT OR IGNORE INTO conflicts (table_name, key, winner_ms, winner_region, winner_counter,"
-            " loser_ms, loser_region, loser_counter, detected_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (conflict.table, conflict.key, *conflict.winner, *conflict.loser, conflict.detected_ms),
-        )
+        self.happenings.add_conflict(conflict)
 
     def add_lost(self, lost: LostWrite) -> None:
-        self._begin()
-        self._db.execute(
-            "INSERT OR IGNORE INTO lost (table_name, key, time_ms, region, counter, reason, detected_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (lost.table, lost.key, *lost.version, lost.reason, lost.detected_ms),
-        )
+        self.happenings.add_lost(lost)
 
     def remove_lost(self, table: str, key: bytes, version: Version) -> None:
-        self._begin()
-        self._db.execute(
-            "DELETE FROM lost WHERE table_name = ? AND key = ? AND time_ms = ? AND region = ? AND counter = ?",
-            (table, key, *version),
-        )
+        self.happenings.remove_lost(table, key, version)
 
     def commit(self) -> None:
         if self._open:
@@ -342,56 +288,6 @@ class SqliteStore:
         row = self._db.execute("SELECT value FROM settings WHERE name = 'tombstones_since_ms'").fetchone()
         return 0 if row is None else int(row[0])
 
-    def conflicts(self, after: int, limit: int, *, unknown: bool = False) -> list[tuple[int, Conflict, bool | None]]:
-        """Conflicts beyond number `after`, and whether the loser had been acknowledged (None: not known).
-
-        Only those of which it is not known, if `unknown`.
-        """
-        which = " AND acknowledged IS NULL" if unknown else ""
-        rows = self._db.execute(f"SELECT * FROM conflicts WHERE n > ?{which} ORDER BY n LIMIT ?", (after, limit))
-        return [
-            (
-                n,
-                Conflict(table, key, Version(*winner), Version(*loser), detected_ms),
-                None if acknowledged is None else bool(acknowledged),
-            )
-            for n, table, key, *rest in rows
-            for winner, loser, (detected_ms, acknowledged) in [(rest[:3], rest[3:6], rest[6:])]
-        ]
-
-    def set_acknowledged(self, n: int, acknowledged: bool) -> None:
-        """Note whether the loser of a conflict had been acknowledged."""
-        self._begin()
-        self._db.execute("UPDATE conflicts SET acknowledged = ? WHERE n = ?", (acknowledged, n))
-
-    def lost(self, after: int, limit: int) -> list[tuple[int, LostWrite]]:
-        """Lost writes beyond number `after`."""
-        rows = self._db.execute("SELECT * FROM lost WHERE n > ? ORDER BY n LIMIT ?", (after, limit))
-        return [
-            (n, LostWrite(table, key, Version(time_ms, region, counter), reason, detected_ms))
-            for n, table, key, time_ms, region, counter, reason, detected_ms in rows
-        ]
-
-    def unknown_losses(self) -> Mapping[str, tuple[str, int]]:
-        """Regions of which it is not known what was lost: why, and since when."""
-        return self._unknown_losses
-
-    def set_unknown_losses(self, region: str, reason: str | None, now_ms: int) -> None:
-        """Note why a region's losses are not known, with the next commit; `reason` None: they are known again."""
-        if reason is None and region not in self._unknown_losses:
-            return
-        self._begin()
-        self._db.execute("DELETE FROM unknown_losses WHERE region = ?", (region,))
-        _, since_ms = self._unknown_losses.pop(region, ("", now_ms))
-        if reason is not None:
-            self._unknown_losses[region] = (reason, since_ms)
-            self._db.execute("INSERT INTO unknown_losses VALUES (?, ?, ?)", (region, reason, since_ms))
-
-    def counts(self) -> dict[str, int]:
-        """How many conflicts and lost writes there were."""
-        names = ("conflicts", "lost")
-        return {name: self._db.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0] for name in names}
-
     def _begin(self) -> None:
         if not self._open:
             self._open = True
@@ -405,29 +301,6 @@ class SqliteStore:
             assert number is not None
             self._names[name], self._codes[number] = number, name
         return number
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version not in (0, SCHEMA_VERSION):
-        db.close()
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
-        version = 0
-    for pragma in (
-        "journal_mode = WAL",
-        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
-        "synchronous = OFF",
-        f"cache_size = -{CACHE_KIB}",
-        "temp_store = MEMORY",
-    ):
-        db.execute(f"PRAGMA {pragma}")
-    if version == 0:
-        db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    return db
 
 
 def _encode_held(item: Item) -> bytes:
