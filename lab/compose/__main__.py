@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lab.compose.layout import RUN_DIR, own_network, topology_of
+from lab.compose.layout import RUN_DIR, THIRD_REGION, own_network, topology_of
 from lab.compose.own_addresses import become_user, take_network
 from lab.core.topology import Topology
 from lab.errors import LabError, UserError
@@ -29,9 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         if name == "settings":
             topology_of(os.environ)
             return 0
-        topology = topology_of(
-            os.environ, third=has_third_region(), own_engine=region if name in ("front", "ministack") else None
-        )
+        topology = container_topology(os.environ, name, region)
         if region and region not in topology.region_codes:
             raise UserError(f"{name}: this lab has no region {region!r}, it has {', '.join(topology.region_codes)}")
         if os.geteuid() == 0 and name != "deployment":
@@ -86,6 +84,15 @@ def _run(name: str, region: str, topology: Topology) -> int:
             raise UserError(
                 f"no part {name!r}: expected control, replicator, resolver, front, ministack, deployment or settings"
             )
+
+
+def container_topology(environment: Mapping[str, str], name: str, region: str) -> Topology:
+    """The lab as the container of a part sees it. Raises UserError.
+
+    The third region's engine is on its region's network alone, where nobody tells that there is a third region.
+    """
+    third = region == THIRD_REGION or has_third_region()
+    return topology_of(environment, third=third, own_engine=region if name in ("front", "ministack") else None)
 
 
 def has_third_region() -> bool:

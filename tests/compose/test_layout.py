@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.compose.__main__ import container_topology
 from lab.compose.layout import CLIENTS, REGIONS, THIRD_REGION, own_network, topology_of
 from lab.errors import UserError
 
@@ -86,6 +87,12 @@ def test_a_front_reaches_its_own_engine_and_others_through_their_fronts() -> Non
     direct, relayed = own.part_address("engine-us-east-1"), own.part_address("engine-us-west-2")
     assert direct is not None and (direct.host, direct.port) == ("us-east-1", 4566)
     assert relayed is not None and relayed.host == own.region("us-west-2").address
+
+
+@pytest.mark.parametrize("part", ["ministack", "front"])
+def test_the_third_regions_own_containers_know_it_on_a_network_where_nobody_names_it(part: str) -> None:
+    assert container_topology({}, part, THIRD_REGION).region(THIRD_REGION).code == THIRD_REGION
+    assert THIRD_REGION not in container_topology({}, part, "us-east-1").region_codes
 
 
 def test_ports_lead_to_load_balancers_and_the_accelerator_for_hosts_that_reach_ports_alone() -> None:
