@@ -20,6 +20,8 @@ from lab.errors import UserError
 ContainerFault = Literal["stop", "kill", "pause", "disconnect"]
 CONTAINER_FAULTS: tuple[ContainerFault, ...] = ("stop", "kill", "pause", "disconnect")
 STOP_TIMEOUT_S = 3
+FRONT = "front-"
+PARTS = ("control", "replicator", "resolver")
 
 
 def break_region(project: ComposeProject, region: str, fault: ContainerFault) -> None:
@@ -53,12 +55,13 @@ def heal_containers(project: ComposeProject) -> list[str]:
         if was is not None:
             done.append(f"{service} was {was}")
     for service, container in containers.items():
-        if not service.startswith("front-"):
+        address = _address_of(service, container, containers)
+        if address is None:
             continue
-        missing = [n for n in (BACKBONE_NETWORK, service.removeprefix("front-")) if not _is_on(project, n, container)]
+        missing = missing_networks(project.name, service, container)
         for name in missing:
-            address = _address_of(container, containers) if name == BACKBONE_NETWORK else None
-            project.network(name).connect(container, ipv4_address=address, aliases=[service])
+            own = address if name == BACKBONE_NETWORK else None
+            project.network(name).connect(container, ipv4_address=own, aliases=[service])
         if missing:
             done.append(f"{service} was disconnected")
     return done
@@ -76,16 +79,27 @@ def resume(container: Any) -> str | None:
     return was
 
 
+def missing_networks(project: str, service: str, container: Any) -> list[str]:
+    """The networks that a part is on as Compose made it, and is not on now; none for what is no part."""
+    if service not in PARTS and not service.startswith(FRONT):
+        return []
+    container.reload()
+    joined = container.attrs["NetworkSettings"]["Networks"]
+    meant = [BACKBONE_NETWORK, *([service.removeprefix(FRONT)] if service.startswith(FRONT) else [])]
+    return [name for name in meant if f"{project}_{name}" not in joined]
+
+
 def _is_on(project: ComposeProject, name: str, container: Any) -> bool:
     container.reload()
     return project.network(name).name in container.attrs["NetworkSettings"]["Networks"]
 
 
-def _address_of(container: Any, containers: dict[str, Any]) -> str:
-    """The address that docker-compose.yml gives a front."""
-    from lab.compose.host import SERVICE
+def _address_of(service: str, container: Any, containers: dict[str, Any]) -> str | None:
+    """The address that docker-compose.yml gives a part; None for what is no part of the lab."""
+    if service not in PARTS and not service.startswith(FRONT):
+        return None
     from lab.compose.layout import topology_of
 
     environment = dict(entry.split("=", 1) for entry in container.attrs["Config"]["Env"])
-    topology = topology_of(environment, third="third-region" in containers)
-    return topology.region(container.labels[SERVICE].removeprefix("front-")).address
+    address = topology_of(environment, third="third-region" in containers).part_address(service)
+    return None if address is None else address.host

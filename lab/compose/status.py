@@ -49,16 +49,23 @@ class ContainerAnswers:
             raise
         except Exception as error:  # the SDK's own errors are many; the user is told in one line
             raise LabError(f"Docker does not answer: {error}") from error
-        return [_part(service, container) for service, container in sorted(containers.items())]
+        name = self._lab.project.name
+        return [_part(name, service, container) for service, container in sorted(containers.items())]
 
 
-def _part(service: str, container: Any) -> dict[str, Any]:
+def _part(project: str, service: str, container: Any) -> dict[str, Any]:
+    from lab.compose.docker_faults import missing_networks
+
     state = container.attrs["State"]
     health = state.get("Health", {}).get("Status")
-    up = state["Status"] == "running" and health in (None, "healthy")
+    condition = state["Status"]
+    if condition == "running" and missing_networks(project, service, container):
+        condition = "disconnected"
+    elif condition == "running":
+        condition = "up" if health in (None, "healthy") else health
     return {
         "part": service,
-        "state": "up" if up else health if state["Status"] == "running" else state["Status"],
+        "state": condition,
         "pid": state.get("Pid") or None,
         "restarts": container.attrs.get("RestartCount", 0),
         "since_ms": 0,

@@ -489,6 +489,22 @@ def test_a_part_that_was_killed_is_named_and_healing_has_it_run_again(
     assert lab_command(regions, "lost").stdout == "No acknowledged write was lost.\n"
 
 
+@pytest.mark.parametrize("regions", ["ministack"], indirect=True)
+def test_a_part_that_is_cut_off_its_network_is_named_and_healing_connects_it(
+    regions: RegionContainers, table: str
+) -> None:
+    running = regions.lab.running
+    assert isinstance(running, ComposeLab)
+    project = running.project
+    project.network("backbone").disconnect(project.container("replicator"), force=True)
+    status = lab_command(regions, "status")
+    assert (status.returncode, "disconnected" in status.stdout) == (1, True), status
+    healed = lab_command(regions, "heal")
+    assert (healed.returncode, healed.stdout) == (0, "put right: replicator was disconnected\n"), healed
+    regions.client("dynamodb", WEST).put_item(TableName=table, Item={"id": {"S": "after"}})
+    regions.lab.eventually(lambda: item(regions, EAST, table, "after"), within_s=60)
+
+
 @pytest.mark.parametrize("service", ["control", "front-us-east-1"])
 def test_a_part_that_is_restarted_goes_on_where_it_was(regions: RegionContainers, table: str, service: str) -> None:
     running = regions.lab.running
