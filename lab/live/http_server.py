@@ -321,6 +321,11 @@ class HttpServer:
 
     async def close(self) -> None:
         """Stop for good."""
+        loop = asyncio.get_running_loop()
+        for sock in (sock for server in self._servers for sock in server.sockets):
+            loop.remove_reader(sock.fileno())
+        for _ in range(ACCEPT_TURNS):  # asyncio forgets a connection that it is taking when its server closes
+            await asyncio.sleep(0)
         self.stop_listening()
         for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0)

@@ -34,8 +34,6 @@ from lab.live.probe_target import ProbeTargets
 Watcher = Callable[[str, bool], None]
 HTTP_PORT = 80
 """Port 80 of a name means the data plane's port everywhere in the lab."""
-LULL_MS = 100
-"""Probes start together, this often at most: the first of them is slow, for others have used the CPU's caches since."""
 
 
 class Probers:
@@ -56,7 +54,6 @@ class Probers:
         self._under_way: dict[int, Probe | asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: float | None = None
-        self._woken_ms = 0.0
         self._running = False
         self._started_ms, self._started_s = now_ms(), time.monotonic()
         store.watch(HealthChecks, self._configure)
@@ -113,8 +110,7 @@ class Probers:
 
     def _wake(self) -> None:
         self._timer = self._timer_ms = None
-        self._woken_ms = now_ms = self._now_ms()
-        self._perform(self._machine.on_wake(now_ms))
+        self._perform(self._machine.on_wake(self._now_ms()))
 
     def _perform(self, effects: list[HealthEffect]) -> None:
         for effect in effects:
@@ -135,8 +131,6 @@ class Probers:
     def _arm(self) -> None:
         """Set the one timer to the machine's next wish."""
         due_ms = self._machine.next_wake_ms() if self._running else None
-        if due_ms is not None:
-            due_ms = max(due_ms, self._woken_ms + LULL_MS / self._clock.speed)
         if due_ms == self._timer_ms:
             return
         if self._timer is not None:

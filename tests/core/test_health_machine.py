@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -309,3 +310,17 @@ def test_an_alarm_that_route_53_cannot_evaluate_has_insufficient_data() -> None:
         Alarm("N", "m", (), "Average", 60, 1, 10.0, "LessThanLowerThreshold"),
     ):
         assert alarm_status(alarm, {0: 11.0, 60: 11.0, 120: 11.0}) is None
+
+
+@pytest.mark.parametrize(("checks", "together"), [(60, False), (100, True)])
+def test_many_probes_start_a_tenth_of_a_second_together_and_few_at_their_own_times(checks: int, together: bool) -> None:
+    machine = HealthMachine(random.Random(1))
+    machine.on_configured(HealthChecks(tuple(check(f"c{n}") for n in range(checks))), 0)
+    wakes = [0.0]
+    for _ in range(20):
+        due_ms = machine.next_wake_ms()
+        assert due_ms is not None
+        machine.on_wake(math.ceil(due_ms))
+        wakes.append(math.ceil(due_ms))
+    pauses = [after - before for before, after in itertools.pairwise(wakes)]
+    assert (min(pauses) >= 100) is together

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -277,6 +279,20 @@ def test_probes_that_are_due_when_the_checkers_are_closed_are_not_begun(tmp_path
         assert failed == []
 
     run(tmp_path, body, speed=10_000.0)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_an_endpoint_that_closes_forgets_no_connection_that_it_is_taking(turns: int) -> None:
+    async def main() -> None:
+        endpoint = Endpoint()
+        port = await endpoint.server.listen_tcp(f"{BLOCK}.1.2", 0)
+        with socket.create_connection((f"{BLOCK}.1.2", port)):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await endpoint.server.close()
+
+    asyncio.run(main())
+    gc.collect()  # what was forgotten warns of it
 
 
 def test_an_inverted_check_is_unhealthy_until_it_has_data_and_a_disabled_one_is_not_probed(tmp_path: Path) -> None:
