@@ -486,7 +486,8 @@ def test_a_part_that_was_killed_is_named_and_healing_has_it_run_again(
     regions.client("dynamodb", WEST).put_item(TableName=table, Item={"id": {"S": "after"}})
     for key in ("before", "after"):
         regions.lab.eventually(lambda k=key: item(regions, EAST, table, k), within_s=60)
-    assert lab_command(regions, "lost").stdout == "No acknowledged write was lost.\n"
+    lost = lab_command(regions, "lost", "--table", table)
+    assert lost.stdout == "No acknowledged write was lost.\n", lost
 
 
 @pytest.mark.parametrize("regions", ["ministack"], indirect=True)
