@@ -21,6 +21,7 @@ from rich.table import Table
 from lab.core.accelerator_path import accelerated_path, round_trip_ms
 from lab.data import geography
 from lab.testing import Lab, session
+from lab.testing.waiting import on_time
 
 PLACES = ("newyork", "dublin", "saopaulo", "auckland", "nairobi", "mumbai", "lagos")
 SLOW = {"lagos": ("us-east-1", 210.0)}
@@ -84,11 +85,14 @@ def test_the_accelerator_answers_far_places_sooner_than_dns_routing(
         show(lab, found)
     for place, (direct, fast) in found.items():
         for one in (direct, fast):
-            assert one.distance_ms - 2 <= one.least_ms <= one.distance_ms + WORK_MS, (place, one)
+            assert one.distance_ms - 2 <= one.least_ms, (place, one)
+            with on_time():
+                assert one.least_ms <= one.distance_ms + WORK_MS, (place, one)
         assert fast.distance_ms <= direct.distance_ms + 0.1
     for place in SLOW:
         direct, fast = found[place]
-        assert fast.least_ms < direct.least_ms
+        with on_time():
+            assert fast.least_ms < direct.least_ms
 
 
 def show(lab: Lab, found: dict[str, tuple[Answered, Answered]]) -> None:

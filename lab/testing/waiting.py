@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from lab.errors import LabError
@@ -18,6 +19,15 @@ machine takes seconds for it. It bounds how long a failure takes, and nothing el
 
 class NotYet(AssertionError):
     """The condition did not come to hold in time."""
+
+
+@contextlib.contextmanager
+def on_time() -> Iterator[None]:
+    """What is asserted in the block is about how long something took. A failure is raised as NotYet."""
+    try:
+        yield
+    except AssertionError as error:
+        raise NotYet(str(error)) from error
 
 
 def deadline_s(within_s: float, speed: float) -> float:

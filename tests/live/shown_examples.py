@@ -6,7 +6,6 @@ set something hold for the rest of their document.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -19,8 +18,6 @@ from pathlib import Path
 import pytest
 
 from lab.core.drill_machine import MACHINE
-from lab.testing import attach
-from lab.testing.machine_watch import MachineWatch
 
 ROOT = Path(__file__).parents[2]
 VOLATILE = re.compile(
@@ -109,24 +106,11 @@ def play(
     prepare: Callable[[str], str] = str,
     optional: re.Pattern[str] | None = None,
 ) -> None:
-    """Run examples, of which the first starts a lab, each after `prepare`, and stop the lab in the end.
-
-    Skips where they do not print what is shown while the machine is overloaded: health checks fail for that alone.
-    """
-    watch: MachineWatch | None = None
+    """Run examples, of which the first starts a lab, each after `prepare`, and stop the lab in the end."""
     try:
-        with contextlib.ExitStack() as watching:
-            try:
-                for example in shown:
-                    command = prepare(example.command.replace("lab up", f"lab up --block {block}"))
-                    assert_shown(example, run(command, folder, block, example.settings), optional)
-                    if watch is None:
-                        lab = watching.enter_context(contextlib.closing(attach(folder)))
-                        watch = watching.enter_context(MachineWatch(lab))
-            except AssertionError:
-                if watch is not None and (why := watch.overload()):
-                    pytest.skip(why)
-                raise
+        for example in shown:
+            command = prepare(example.command.replace("lab up", f"lab up --block {block}"))
+            assert_shown(example, run(command, folder, block, example.settings), optional)
     finally:
         run("lab down", folder, block)
 
