@@ -59,6 +59,25 @@ def scan_all(core: Replication) -> None:
             core.on_caught_up(TABLE, region, 700)
 
 
+def lose_everything(core: Replication) -> None:
+    """Nobody has everything then: what is lost is counted when both are filled again, as they are in the end."""
+    for region in (EAST, WEST):
+        core.on_reset(region, 400)
+    scan_all(core)
+
+
+def assert_the_next_one_counts(folder: Path, written_ms: int) -> None:
+    """A replicator that is started now counts a write of the west, once."""
+    store = SqliteStore(folder / "replicator.sqlite")
+    core = started(store)
+    scan_all(core)
+    assert core.unaccounted()
+    core.on_acknowledged([Acknowledged(TABLE, KEY, written_ms, WEST, 5, of_this_run=False)], 800)
+    assert [lost.key for _, lost in store.happenings.lost(0, 10)] == [KEY]
+    store.close()
+    assert not started(SqliteStore(folder / "replicator.sqlite")).unaccounted()
+
+
 def test_a_write_that_is_lost_while_earlier_losses_are_counted_is_counted_too(tmp_path: Path) -> None:
     async def test() -> None:
         store = SqliteStore(tmp_path / "replicator.sqlite")
@@ -66,9 +85,7 @@ def test_a_write_that_is_lost_while_earlier_losses_are_counted_is_counted_too(tm
         engines = {region: Engine(region, UnixAddress(str(tmp_path / region))) for region in (EAST, WEST)}
         journals = JournalsWhileAnEngineDies(core)
         losses = Losses(core, store, engines, journals, lambda task: None, print)
-        for region in (EAST, WEST):  # nobody has everything: what is lost is counted when both are filled again
-            core.on_reset(region, 400)
-        scan_all(core)
+        lose_everything(core)
         for region in (EAST, WEST):
             core.on_records(TABLE, region, [], Checkpoint(f"{450:020d}{4:010d}", exact=True), 450)
         assert core.unaccounted()
@@ -92,19 +109,10 @@ def test_a_loss_that_is_not_counted_yet_is_counted_by_a_replicator_that_is_start
 ) -> None:
     store = SqliteStore(tmp_path / "replicator.sqlite")
     core = started(store)
-    for region in (EAST, WEST):
-        core.on_reset(region, 400)
-    scan_all(core)
+    lose_everything(core)
     core.on_reset(WEST, 600)
     store.close()
-    store = SqliteStore(tmp_path / "replicator.sqlite")
-    core = started(store)
-    scan_all(core)
-    assert core.unaccounted()
-    core.on_acknowledged([Acknowledged(TABLE, KEY, 500, WEST, 5, of_this_run=False)], 800)
-    assert [lost.key for _, lost in store.happenings.lost(0, 10)] == [KEY]
-    store.close()
-    assert not started(SqliteStore(tmp_path / "replicator.sqlite")).unaccounted()
+    assert_the_next_one_counts(tmp_path, written_ms=500)
 
 
 def test_a_gap_that_is_closed_before_a_loss_is_counted_leaves_the_loss_to_be_counted_by_the_next_replicator(
@@ -112,28 +120,18 @@ def test_a_gap_that_is_closed_before_a_loss_is_counted_leaves_the_loss_to_be_cou
 ) -> None:
     store = SqliteStore(tmp_path / "replicator.sqlite")
     core = started(store)
-    for region in (EAST, WEST):
-        core.on_reset(region, 400)
-    scan_all(core)
+    lose_everything(core)
     core.on_gap(TABLE, WEST, 450, f"{450:020d}{0:010d}")
     scan_all(core)
     store.close()
-    store = SqliteStore(tmp_path / "replicator.sqlite")
-    core = started(store)
-    assert core.unaccounted()
-    core.on_acknowledged([Acknowledged(TABLE, KEY, 300, WEST, 5, of_this_run=False)], 800)
-    assert [lost.key for _, lost in store.happenings.lost(0, 10)] == [KEY]
-    store.close()
-    assert not started(SqliteStore(tmp_path / "replicator.sqlite")).unaccounted()
+    assert_the_next_one_counts(tmp_path, written_ms=300)
 
 
 def test_a_loss_of_which_nothing_is_known_yet_is_still_to_be_counted(tmp_path: Path) -> None:
     """Also of what was written before the table was replicated: nobody is known to have been filled with it."""
     store = SqliteStore(tmp_path / "replicator.sqlite")
     core = started(store)
-    for region in (EAST, WEST):
-        core.on_reset(region, 400)
-    scan_all(core)
+    lose_everything(core)
     core.on_acknowledged([], 800, unknown=[WEST])
     assert core.unaccounted()
     core.on_acknowledged([Acknowledged(TABLE, KEY, 5, WEST, 5, of_this_run=False)], 900)
