@@ -10,7 +10,7 @@ items that something happened to meanwhile are marked as seen, and left alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from lab.core import item as items
 from lab.core.conflict import LostWrite
@@ -26,6 +26,22 @@ PASSES_TO_CLOSE = 2
 UNSEEN_PAGE = 500
 
 
+@dataclass(slots=True)
+class _Scan:
+    """The scan of a replica that is under way or was the last. `number` tells it from earlier ones.
+
+    `through` is the position up to which records of the region's stream are missing. `fresh` are keys that something
+    happened to since the last page: the next may be older than that. `closing` counts the passes of the stream that
+    are still to come when the last page has been read at `position`; 0 before.
+    """
+
+    number: int = 0
+    through: int = NO_POSITION
+    fresh: set[bytes] = field(default_factory=set)
+    closing: int = 0
+    position: int = NO_POSITION
+
+
 class Filling:
     """The scans of all tables, one page at a time."""
 
@@ -34,11 +50,7 @@ class Filling:
         self._store = ledger.store
         self._cleared: set[str] = set()
         self._current: dict[str, str] = {}
-        self._closing: dict[tuple[str, str], tuple[int, int]] = {}
-        self._scans: dict[tuple[str, str], int] = {}
-        self._through: dict[tuple[str, str], int] = {}
-        self._fresh: dict[tuple[str, str], set[bytes]] = {}
-        """Keys of compared replicas that something happened to since the last page: the next may be older than that."""
+        self._scans: dict[tuple[str, str], _Scan] = {}
 
     def state(self, table: str, region: str) -> ReplicaState:
         """A replica as the store has it."""
@@ -46,16 +58,19 @@ class Filling:
 
     def drop_replica(self, table: str, region: str) -> None:
         """A replica is gone; there may be a new one of that name."""
-        self._closing.pop((table, region), None)
         self._current.pop(table, None)
         self._cleared.discard(table)
-        self._through.pop((table, region), None)
         self._begin_scan(table, region)
 
-    def _begin_scan(self, table: str, region: str) -> None:
+    def _scan(self, table: str, region: str) -> _Scan:
+        scan = self._scans.get((table, region))
+        if scan is None:
+            scan = self._scans[table, region] = _Scan()
+        return scan
+
+    def _begin_scan(self, table: str, region: str, through: int = NO_POSITION) -> None:
         """A replica is to be scanned from the start: what is still under way of an earlier scan counts no more."""
-        self._scans[table, region] = self._scans.get((table, region), 0) + 1
-        self._fresh.pop((table, region), None)
+        self._scans[table, region] = _Scan(self._scan(table, region).number + 1, through)
 
     # What is to be read
 
@@ -72,7 +87,7 @@ class Filling:
                 for source in sorted(group.filled):
                     if self._links.open(source, target):
                         after = self.state(name, target).scanned_to
-                        scan = self._scans.get((name, target), 0)
+                        scan = self._scan(name, target).number
                         return Fill(name, source, target, after, (epochs.get(source, 0), epochs.get(target, 0)), scan)
         return None
 
@@ -82,15 +97,15 @@ class Filling:
     def _next_compared(self, table: str, group: Group, epochs: Mapping[str, int]) -> Fill | None:
         active = self._active(table, group)
         for region in active:
-            waiting = (table, region) in self._closing
-            if waiting or self._links.faults.region_condition(region) != "up" or self._behind(table, region):
+            scan = self._scan(table, region)
+            if scan.closing or self._links.faults.region_condition(region) != "up" or self._behind(table, region):
                 continue
             if table not in self._cleared:
                 self._cleared.add(table)
                 if all(self.state(table, r).scanned_to is None for r in active):
                     self._store.clear_seen(table)
-            epoch, scan = epochs.get(region, 0), self._scans.get((table, region), 0)
-            return Fill(table, region, region, self.state(table, region).scanned_to, (epoch, epoch), scan)
+            epoch = epochs.get(region, 0)
+            return Fill(table, region, region, self.state(table, region).scanned_to, (epoch, epoch), scan.number)
         return None
 
     def _active(self, table: str, group: Group) -> list[str]:
@@ -114,9 +129,10 @@ class Filling:
         compared = fill.source == fill.target
         if compared != (fill.target in group.comparing) or state.scanned_to != fill.after:
             return  # something has happened since it was asked for
-        if fill.scan != self._scans.get((fill.table, fill.target), 0):
+        scan = self._scan(fill.table, fill.target)
+        if fill.scan != scan.number:
             return
-        fresh = self._fresh.pop((fill.table, fill.target), ())
+        fresh, scan.fresh = scan.fresh, set()
         self._ledger.expect(fill.table, (row.key for row in page))
         for row in page:
             known = self._ledger.load(fill.table, row.key)
@@ -132,7 +148,7 @@ class Filling:
         if next_key is not None:
             self._store.set_replica(fill.table, fill.target, replace(state, scanned_to=next_key))
         elif state.compare:
-            self._closing[fill.table, fill.target] = (PASSES_TO_CLOSE, position)
+            scan.closing, scan.position = PASSES_TO_CLOSE, position
         else:
             self.set_filled(fill.table, fill.target)
             group.draining[fill.target] = self._ledger.backlog(fill.table, target=fill.target)
@@ -207,9 +223,7 @@ class Filling:
         state = self.state(table, region)
         group.comparing.add(region)
         group.scanned[region] = 0
-        self._begin_scan(table, region)
-        self._through[table, region] = max(through, self._through.get((table, region), NO_POSITION))
-        self._closing.pop((table, region), None)
+        self._begin_scan(table, region, max(through, self._scan(table, region).through))
         if state.compare == "salvage":
             why = "salvage"
         if why == "salvage":
@@ -229,8 +243,7 @@ class Filling:
         for region in group.comparing:
             state = self.state(table, region)
             if state.compare == "salvage":
-                self._closing.pop((table, region), None)
-                self._begin_scan(table, region)
+                self._begin_scan(table, region, self._scan(table, region).through)
                 self._store.set_replica(table, region, replace(state, scanned_to=None))
 
     def on_news(self, table: str, region: str, key: bytes, position: int) -> None:
@@ -238,26 +251,25 @@ class Filling:
 
         An apply that is answered late may be from before the gap's end: then more may have happened to the item in it.
         """
-        if NO_POSITION < position <= self._through.get((table, region), NO_POSITION):
+        scan = self._scan(table, region)
+        if NO_POSITION < position <= scan.through:
             return
         if region in self._active(table, self._ledger.groups[table]):
             self._store.mark_seen(table, key)
-            self._fresh.setdefault((table, region), set()).add(key)
+            scan.fresh.add(key)
 
     def forget(self, table: str, region: str) -> None:
         """A replica is emptied: what was compared of it counts no more."""
         self._ledger.groups[table].comparing.discard(region)
-        self._closing.pop((table, region), None)
-        self._through.pop((table, region), None)
         self._begin_scan(table, region)
 
     def on_caught_up(self, table: str, region: str, now_ms: int) -> bool:
         """A stream was read to its end; whether that closed a comparison."""
-        left, position = self._closing.get((table, region), (0, NO_POSITION))
-        if not left or table not in self._ledger.groups:
+        scan = self._scan(table, region)
+        if not scan.closing or table not in self._ledger.groups:
             return False
-        if left > 1:
-            self._closing[table, region] = (left - 1, position)
+        if scan.closing > 1:
+            scan.closing -= 1
             return False
         group = self._ledger.groups[table]
         state = self.state(table, region)
@@ -267,14 +279,14 @@ class Filling:
                 if known is None or _is_gone(known, region):
                     continue
                 if known.item.is_tombstone:  # the winner's content is there already
-                    item = items.after_apply(known.item, region, known.item.winner, 0, position)
+                    item = items.after_apply(known.item, region, known.item.winner, 0, scan.position)
                     self._keep(table, key, item, known, now_ms)
                 else:
-                    self._write_in_gap(table, region, key, None, 0, known, position, state, now_ms)
-            del self._closing[table, region]
+                    self._write_in_gap(table, region, key, None, 0, known, scan.position, state, now_ms)
+            scan.closing = 0
             self._give_up(table, group, now_ms)
             self._close_gap(table, region, group, state)
-        elif all((table, other) in self._closing for other in self._active(table, group)):
+        elif all(self._scan(table, other).closing for other in self._active(table, group)):
             self._close_salvage(table, group, now_ms)
         else:
             return False  # the others are still being scanned
@@ -288,7 +300,7 @@ class Filling:
             return
         group.comparing.discard(region)
         group.scanned[region] = 0
-        self._begin_scan(table, region)
+        self._begin_scan(table, region, self._scan(table, region).through)
         self._store.set_replica(table, region, replace(state, scanned_to=None, compare="", bound_ms=0))
 
     def _close_salvage(self, table: str, group: Group, now_ms: int) -> None:
@@ -302,7 +314,7 @@ class Filling:
         self._ledger.drop_cached(table)
         salvaged = [(region, self.state(table, region).bound_ms) for region in self._active(table, group)]
         for region, _ in salvaged:
-            del self._closing[table, region]
+            self._scan(table, region).closing = 0
             self.set_filled(table, region)
         for region, bound_ms in salvaged:
             if bound_ms:  # it had a gap as well: what was deleted in it shows when the replica is compared alone
