@@ -23,14 +23,15 @@ class DnsUdpListener:
 
     def start(self) -> None:
         """Begin to answer, on the running loop."""
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self.drain)
 
     def close(self) -> None:
         """Stop and close the socket."""
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._socket.close()
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Answer the queries that have come, `DATAGRAMS_PER_WAKE_MAX` at most, without waiting for others."""
         receive, send = self._socket.recvfrom, self._socket.sendto
         answerer = self._answerer
         tables = answerer.ready_udp

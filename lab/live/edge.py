@@ -128,6 +128,7 @@ class Edge:
         await self._traffic.start()
         self._traffic.watch_targets(self._dns.refresh)
         self._services.watch(self._dns.refresh)
+        self._probers.give_way_to(self._dns.answer_waiting)
         await self._probers.start()
         # What is loaded now stays: later collections need not look at it.
         gc.collect()

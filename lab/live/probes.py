@@ -49,6 +49,7 @@ class Probers:
         self._alarms = AlarmReader(self._cloudwatch)
         self._metrics = MetricPublisher(self._cloudwatch, clock, lambda: self._machine.states)
         self._watchers: list[Watcher] = []
+        self._give_way: Callable[[], None] = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: deque[StartProbe] = deque()
         self._under_way: dict[int, Probe | asyncio.TimerHandle] = {}
@@ -89,6 +90,10 @@ class Probers:
     def watch(self, callback: Watcher) -> None:
         """Call back with a health check's id and status whenever the status changes."""
         self._watchers.append(callback)
+
+    def give_way_to(self, callback: Callable[[], None]) -> None:
+        """Call this between the steps of probes: it serves what should not wait for them, and returns."""
+        self._give_way = callback
 
     def status(self) -> dict[str, Any]:
         """The answer of `GET /status/health-checks`."""
@@ -155,6 +160,7 @@ class Probers:
         effect = self._due.popleft()
         if self._due:
             asyncio.get_running_loop().call_soon(self._start_due)
+        self._give_way()
         try:
             self._start(effect)
         except Exception as error:  # a bug must neither end a checker's rounds nor be taken for an endpoint's failure
@@ -173,7 +179,8 @@ class Probers:
                 limit_s, self._take, effect, ProbeResult(False, TIMED_OUT)
             )
         else:
-            probe = Probe(check, address, self._port(check, address), self._clock, partial(self._take, effect))
+            port, done = self._port(check, address), partial(self._take, effect)
+            probe = Probe(check, address, port, self._clock, done, self._give_way)
             self._under_way[effect.ticket] = probe
             probe.start()
 

@@ -49,6 +49,7 @@ class ResolverPart:
         self._services.watch(self._dns.refresh)
         await self._traffic.start()
         self._traffic.watch_targets(self._dns.refresh)
+        self._probers.give_way_to(self._dns.answer_waiting)
         await self._probers.start()
         gc.collect()  # what is loaded now stays: collections need not look at it again
         gc.freeze()

@@ -54,6 +54,19 @@ def test_failover_answers_the_secondary_while_the_primary_is_unhealthy(tmp_path:
     run(tmp_path, body)
 
 
+def test_work_that_holds_the_loop_can_have_waiting_queries_answered(tmp_path: Path) -> None:
+    async def body(lab: Lab) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(20)
+            address = lab.topology.dns_address
+            client.sendto(make_query(7, "active.lab.test", "A", None), (address, lab.server.port))
+            lab.server.answer_waiting()  # nothing was awaited: the loop itself had no turn
+            answer = dnslib.DNSRecord.parse(client.recv(4096))
+        assert values(answer) == ["192.0.2.1"]
+
+    run(tmp_path, body)
+
+
 def test_a_name_that_does_not_exist_and_a_type_that_does_not_are_told_apart(tmp_path: Path) -> None:
     async def body(lab: Lab) -> None:
         for name, rtype, rcode in (

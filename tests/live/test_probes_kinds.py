@@ -251,6 +251,32 @@ def test_a_probe_that_is_dropped_has_no_result_and_leaves_no_connection() -> Non
     assert asyncio.run(main()) == []
 
 
+def test_other_work_has_its_turn_between_the_steps_of_a_probe() -> None:
+    steps: list[str] = []
+
+    async def main() -> None:
+        done: asyncio.Future[ProbeResult] = asyncio.get_running_loop().create_future()
+
+        def take(result: ProbeResult) -> None:
+            steps.append("result")
+            done.set_result(result)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            steps.append("request")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(serve, ADDRESS, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            Probe(check("HTTP"), ADDRESS, port, Patient(), take, lambda: steps.append("turn")).start()
+            await done
+
+    asyncio.run(main())
+    assert steps == ["turn", "request", "turn", "result"]
+
+
 def tls_context(folder: Path, names: list[str | None]) -> ssl.SSLContext:
     """A server's context with a certificate that nobody trusts, long expired; it notes the SNI of each handshake."""
     key = ec.generate_private_key(ec.SECP256R1())
