@@ -7,8 +7,8 @@ that wait are on the generator's core, where a lab goes on probing; while latenc
 probes would be measured as the delay of another's answers. The bound on latency is for the server whose 200 checks
 probe meanwhile; what one has with a single check, as PowerDNS, is printed below it. A virtual machine halts for some
 milliseconds now and then, which is every server's p99: of the rounds of latency, that half counts in which Knot, the
-control, was quickest. What 10,000 records cost a query is
-measured on its own, in short runs by turns: the median of pairs that ran one after the other.
+control, was quickest. What 10,000 records cost a query is measured on its own, in short runs by turns: the median of
+pairs that ran one after the other.
 Run: `python benchmarks/dns_rates.py [SECONDS]`; exit status 1 if a bound was missed.
 """
 

@@ -6,11 +6,12 @@ Both sides in one run and with one client (keep-alive HTTP over Unix sockets, 8 
 MiniStack as it comes, under hypercorn; its own replication inside one process is printed for comparison. `--million`
 takes the cost per copy up to a million items, which needs about 8 GB and some minutes. Exits 1 if a bound is missed.
 
-The cost of a copy falls with the number of regions: a write is read, judged and kept once, however many regions it is
-copied to, and that share gets smaller; what each copy adds (its apply, the answer, its echo in the target's stream)
-stays. So both are printed: how much more a copy costs in three, four or five regions than in two, and the most over the
-least. Each is the least of three rounds in turns, for other work on the machine only ever adds to it; of sizes, the
-least of a way up and a way down. Keys come in no order, as applications' ids do.
+The cost of a copy that is made falls with the number of regions: a write is read, judged and kept once, however many
+regions it is copied to, and that share gets smaller; what each copy adds (its apply, the answer, its echo in the
+target's stream) stays. So three are printed: how much more a copy costs in three, four or five regions than in two, the
+most over the least, and that of the copies there are, with the source's, whose reading is what a write costs once. Each
+is the least of three rounds in turns, for other work on the machine only ever adds to it; of sizes, the least of a way
+up and a way down. Keys come in no order, as applications' ids do.
 """
 
 from __future__ import annotations
@@ -311,12 +312,14 @@ async def cost_by_regions() -> list[Figure]:
         found.append(each)
         memories.append(memory)
     by_regions = [min(found) for found in rounds_by_regions.values()]
+    held = [each * (regions - 1) / regions for regions, each in zip(rounds_by_regions, by_regions, strict=True)]
     for regions, each in zip(rounds_by_regions, by_regions, strict=True):
         figures.append(Figure(f"cost: CPU a copy, {regions} regions, 10000 items", each, "us"))
     return [
         *figures,
         Figure("cost: most in 3 to 5 regions over 2 regions", max(by_regions[1:]) / by_regions[0], "", 1.35),
         Figure("cost: most over least, 2 to 5 regions", max(by_regions) / min(by_regions), "", 1.35),
+        Figure("cost: the same of all copies, the source's too", max(held) / min(held), ""),
         Figure("cost: memory of the replicator, 2 to 5 regions, most", max(memories), "MB", 150),
     ]
 
