@@ -165,8 +165,9 @@ def pack_unanswerable(packet: Unanswerable) -> bytes | None:
     if packet.rcode is None:
         return None
     flags = 0x8000 | packet.opcode << 11 | (0x0100 if packet.recursion_desired else 0) | packet.rcode
-    counts = b"\0\x01" if packet.question else b"\0\0"
-    return packet.query_id.to_bytes(2, "big") + flags.to_bytes(2, "big") + counts + bytes(6) + packet.question
+    counts = (b"\0\x01" if packet.question else b"\0\0") + bytes(5) + bytes([packet.edns])
+    opt = b"\0\0\x29" + UDP_PAYLOAD_MAX.to_bytes(2, "big") + bytes(6) if packet.edns else b""
+    return packet.query_id.to_bytes(2, "big") + flags.to_bytes(2, "big") + counts + packet.question + opt
 
 
 def _header(query: Query, rcode: int, authoritative: bool) -> dnslib.DNSHeader:

@@ -43,6 +43,7 @@ ZONE = HostedZone(
         latency("us-east-1", "ZEAST", EAST),
         latency("us-west-2", "ZWEST", WEST),
         RecordSet("www.lab.test.", "CNAME", 30, ("api.lab.test.",)),
+        RecordSet("dangling.lab.test.", "CNAME", 30, ("nope.lab.test.",)),
         RecordSet("active.lab.test.", "A", 60, ("192.0.2.1",), None, "p", failover="PRIMARY", health_check_id="p"),
         RecordSet("active.lab.test.", "A", 60, ("192.0.2.2",), None, "s", failover="SECONDARY"),
         RecordSet("big.lab.test.", "TXT", 60, tuple(f'"{n:03d} {"x" * 200}"' for n in range(40))),

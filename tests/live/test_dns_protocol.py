@@ -51,6 +51,11 @@ def test_any_is_answered_with_one_small_record(tmp_path: Path) -> None:
         (rr,) = (await lab.ask("active.lab.test", "ANY")).rr
         assert rr.rtype == dnslib.QTYPE.HINFO
         assert (await lab.ask("nope.lab.test", "ANY")).header.rcode == 3
+        # A CNAME is an answer to ANY (RFC 8482 §4.3), and what it leads to is not asked for.
+        for name, target in (("www.lab.test", "api.lab.test."), ("dangling.lab.test", "nope.lab.test.")):
+            reply = await lab.ask(name, "ANY")
+            (rr,) = reply.rr
+            assert (reply.header.rcode, rr.rtype, str(rr.rdata), reply.auth) == (0, dnslib.QTYPE.CNAME, target, [])
 
     run(tmp_path, body)
 
@@ -101,6 +106,31 @@ def test_unknown_options_and_flags_are_ignored_and_do_is_echoed(tmp_path: Path) 
             reply = dnslib.DNSRecord.parse(await lab.exchange(bytes(record.pack())))
             (opt,) = reply.ar
             assert (reply.header.rcode, opt.ttl, opt.rclass, opt.rdata) == (rcode, 0x8000, 1232, [])
+
+    run(tmp_path, body)
+
+
+def test_a_refusal_has_an_opt_record_if_the_query_has_one(tmp_path: Path) -> None:
+    def with_opt(opcode: int = 0, truncated: int = 0, data: bytes = b"") -> bytes:
+        record = question("active.lab.test")
+        record.header.opcode, record.header.tc = opcode, truncated
+        record.add_ar(dnslib.EDNS0(udp_len=4096, opts=[dnslib.EDNSOption(8, data)] if data else []))
+        return bytes(record.pack())
+
+    async def body(lab: Lab) -> None:
+        for packet, rcode in (
+            (with_opt(opcode=2), 4),
+            (with_opt(opcode=4), 4),
+            (with_opt(truncated=1), 1),
+            (with_opt(data=b"\0\1\x18\0ab"), 1),  # a client subnet that lacks a byte
+            (with_opt() + b"more", 1),
+        ):
+            reply = dnslib.DNSRecord.parse(await lab.exchange(packet))
+            (opt,) = reply.ar
+            assert (reply.header.rcode, opt.rtype, opt.ttl, opt.rclass, opt.rdata) == (rcode, 41, 0, 1232, [])
+        bare = question("active.lab.test")
+        bare.header.opcode = 2
+        assert dnslib.DNSRecord.parse(await lab.exchange(bytes(bare.pack()))).ar == []
 
     run(tmp_path, body)
 

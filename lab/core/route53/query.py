@@ -61,7 +61,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Unanswerable:
-    """A packet that gets a bare response code, or (`rcode` None) nothing. `question` is echoed if it was read."""
+    """A packet that gets a bare response code, or (`rcode` None) nothing. `question` is echoed if it was read.
+
+    `edns` says that the packet has an OPT record, so that the answer must have one too (RFC 6891 §7).
+    """
 
     query_id: int
     opcode: int
@@ -86,10 +89,10 @@ def parse_query(packet: bytes) -> Query | Unanswerable:
     if flags & 0x8000:
         return Unanswerable(query_id, opcode, None)  # a response: answering it could make two servers talk for ever
     if opcode != 0:
-        return Unanswerable(query_id, opcode, NOTIMP, desired)
+        return Unanswerable(query_id, opcode, NOTIMP, desired, edns=_has_opt(packet))
     questions, answers, authorities, additionals = (packet[n] << 8 | packet[n + 1] for n in (4, 6, 8, 10))
     if questions != 1 or flags & 0x0200:
-        return Unanswerable(query_id, opcode, FORMERR, desired)
+        return Unanswerable(query_id, opcode, FORMERR, desired, edns=_has_opt(packet))
     question = b""
     try:
         end = _name_end(packet, 12)
@@ -103,7 +106,7 @@ def parse_query(packet: bytes) -> Query | Unanswerable:
             raise _Malformed  # an ordinary query has neither
         edns = _additional(packet, offset, additionals)
     except _Malformed:
-        return Unanswerable(query_id, opcode, FORMERR, desired, question)
+        return Unanswerable(query_id, opcode, FORMERR, desired, question, _has_opt(packet))
     name = packet[12:end]
     rtype, rclass = packet[end] << 8 | packet[end + 1], packet[end + 2] << 8 | packet[end + 3]
     return Query(query_id, opcode, desired, name, name.lower(), rtype, rclass, end + 4, edns, bool(flags & 0x0010))
@@ -143,6 +146,22 @@ def _skip_record(packet: bytes, offset: int) -> int:
     if offset + 10 > len(packet):
         raise _Malformed
     return offset + 10 + (packet[offset + 8] << 8 | packet[offset + 9])
+
+
+def _has_opt(packet: bytes) -> bool:
+    """Whether an OPT record can be made out in a packet that is of another form than queries have."""
+    questions, *records = (packet[n] << 8 | packet[n + 1] for n in (4, 6, 8, 10))
+    offset = 12
+    try:
+        for _ in range(questions):
+            offset = _skip_name(packet, offset) + 4
+        for _ in range(sum(records)):
+            if packet[offset : offset + 3] == b"\0\0\x29":
+                return True
+            offset = _skip_record(packet, offset)
+    except _Malformed:
+        pass
+    return False
 
 
 def _additional(packet: bytes, offset: int, count: int) -> Edns | None:

@@ -77,8 +77,9 @@ class Walk:
                 return [self._negative(zone, "NXDOMAIN", before, probability, self._note(reason, depth, text))]
             reason = self._note(reason, depth, f"{to_text(wildcard)} covers {to_text(name)}" if self.explain else "")
             groups = zone.at(wildcard) or {}
-        group = groups.get(rtype)
-        if group is None and "CNAME" in groups and rtype != "CNAME":
+        # ANY matches the CNAME itself (RFC 1034, 3.6.2): it is not followed.
+        group = groups.get("CNAME" if rtype == "ANY" else rtype)
+        if group is None and "CNAME" in groups:
             return self._through_cname(zone, name, rtype, groups["CNAME"], before, probability, reason)
         if group is None:
             text = f"{to_text(name)} exists but has no {rtype} records" if self.explain else ""
