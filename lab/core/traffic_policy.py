@@ -34,6 +34,8 @@ RULE_LISTS = {
 }
 DOCUMENT_CHARACTERS_MAX = 102_400
 RULES_DEEP_MAX = 50
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""What JSON can say with escapes and neither XML nor a record can carry."""
 
 
 class TrafficPolicyError(ValueError):
@@ -93,6 +95,7 @@ def parse_policy(document: str) -> TrafficPolicy:
         raise TrafficPolicyError(f"the document is not JSON: {error}") from None
     except RecursionError:
         raise TrafficPolicyError("the document is nested too deeply") from None
+    _check_characters(data)
     data = _object(data, "the document")
     version = str(data.get("AWSPolicyFormatVersion", VERSIONS[0]))
     if version not in VERSIONS:
@@ -100,7 +103,7 @@ def parse_policy(document: str) -> TrafficPolicy:
     record_type = str(data.get("RecordType", ""))
     if record_type not in RECORD_TYPES:
         raise TrafficPolicyError(f"RecordType is {record_type!r}, expected one of {', '.join(RECORD_TYPES)}")
-    start_endpoint, start_rule = data.get("StartEndpoint"), data.get("StartRule")
+    start_endpoint, start_rule = _text(data, "StartEndpoint"), _text(data, "StartRule")
     if (start_endpoint is None) == (start_rule is None):
         raise TrafficPolicyError("expected exactly one of StartEndpoint and StartRule")
     endpoints = {
@@ -127,6 +130,25 @@ def _list(value: Any, where: str) -> list[dict[str, Any]]:
     return [_object(item, f"{where}[{number}]") for number, item in enumerate(value)]
 
 
+def _text(entry: dict[str, Any], key: str, where: str = "") -> str | None:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise TrafficPolicyError(f"{where}{'.' if where else ''}{key} is {value!r:.200}, expected a text")
+    return value
+
+
+def _check_characters(data: Any) -> None:
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and _UNWRITABLE.search(value):
+            raise TrafficPolicyError(f"{ascii(value)[:200]}: a control character or half a character has no place here")
+
+
 def _boolean(value: Any, where: str) -> bool:
     if value is None or isinstance(value, bool):
         return bool(value)
@@ -147,7 +169,7 @@ def _endpoint(value: Any, where: str) -> PolicyEndpoint:
     kind = str(entry.get("Type", "value"))
     if kind not in ENDPOINT_TYPES:
         raise TrafficPolicyError(f"{where}.Type is {kind!r}, expected one of {', '.join(ENDPOINT_TYPES)}")
-    region = entry.get("Region")
+    region = _text(entry, "Region", where)
     if kind == "s3-website" and region is None:
         raise TrafficPolicyError(f"{where}: an s3-website endpoint needs its Region")
     if kind != "s3-website" and (not isinstance(entry.get("Value"), str) or not entry["Value"]):
@@ -196,19 +218,18 @@ def _listed_branch(kind: str, item: dict[str, Any], where: str, version: str) ->
 
 
 def _branch(item: dict[str, Any], where: str, **condition: Any) -> Branch:
-    endpoint, rule = item.get("EndpointReference"), item.get("RuleReference")
+    endpoint, rule = _text(item, "EndpointReference", where), _text(item, "RuleReference", where)
     if (endpoint is None) == (rule is None):
         raise TrafficPolicyError(f"{where}: expected exactly one of EndpointReference and RuleReference")
     evaluate = _boolean(item.get("EvaluateTargetHealth"), f"{where}.EvaluateTargetHealth")
-    health_check = item.get("HealthCheck") or None
+    health_check = _text(item, "HealthCheck", where) or None
     return Branch(endpoint, rule, evaluate, health_check, **condition)
 
 
 def _geo_location(item: dict[str, Any], where: str) -> GeoLocation:
     if _boolean(item.get("IsDefault"), f"{where}.IsDefault") or item.get("Country") == "*":
         return GeoLocation(country_code="*")
-    continent, country = item.get("Continent"), item.get("Country")
-    subdivision = item.get("Subdivision")
+    continent, country, subdivision = (_text(item, key, where) for key in ("Continent", "Country", "Subdivision"))
     if (continent is None) == (country is None) or (subdivision is not None and country != "US"):
         raise TrafficPolicyError(
             f"{where}: expected IsDefault, a Continent, or a Country (with a Subdivision only for the US)"

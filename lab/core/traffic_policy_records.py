@@ -47,7 +47,7 @@ def policy_records(policy: TrafficPolicy, instance: PolicyInstance, alias_zone: 
             found.append(
                 replace(
                     record,
-                    set_identifier=f"{rule_id}-{number}"[:128],
+                    set_identifier=f"{rule_id[:120]}-{number}",
                     weight=branch.weight,
                     region=branch.region,
                     failover=branch.failover,  # type: ignore[arg-type]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from route53_world import World
 
+from lab.control.aws_error import AwsError
+from lab.control.route53.change_batch import RecordChange, changed
+from lab.core.route53.catalog import apex_records
 from lab.core.traffic_policy import PolicyEndpoint, TrafficPolicyError, parse_policy
 from lab.core.traffic_policy_records import PolicyInstance, policy_records
-from lab.core.zone import AliasTarget, GeoLocation, RecordSet
+from lab.core.zone import AliasTarget, GeoLocation, HostedZone, RecordSet
 
 INSTANCE = PolicyInstance("12345678-aaaa", "Z1", "www.lab.test.", 60, 1)
 
@@ -218,3 +223,65 @@ def test_a_wrong_document_is_refused_with_where_and_why(text: str, message: str)
 def test_a_document_that_is_nested_too_deeply_is_refused(document: str) -> None:
     with pytest.raises(TrafficPolicyError, match="nested too deeply"):
         parse_policy(document)
+
+
+def variants(value: Any) -> Iterator[Any]:
+    """A JSON value with each of its parts, in turn, replaced by one of another kind."""
+    yield from ([], {}, [5], 5, -1.5, True, None, "", "x", "*")
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in list(parts):
+        for other in variants(part):
+            copy = value.copy()
+            copy[key] = other
+            yield copy
+
+
+NEAR = document(
+    "g",
+    {
+        "g": {
+            "RuleType": "geoproximity",
+            "GeoproximityLocations": [
+                to("a", Bias="10", Location={"Type": "Region", "LocationName": "aws:route53:us-east-1"}),
+                to("b", Location={"Type": "Coordinate", "Latitude": "1.5", "Longitude": "2"}),
+            ],
+        }
+    },
+    version="2023-05-09",
+    a={"Type": "s3-website", "Region": "us-east-1"},
+    b="192.0.2.1",
+)
+
+
+@pytest.mark.parametrize("text", [COMBINED, NEAR])
+def test_a_document_with_any_part_of_another_kind_makes_records_or_is_refused(text: str) -> None:
+    zone = HostedZone("Z1", "lab.test.", apex_records("Z1", "lab.test."))
+    made = 0
+    for data in variants(json.loads(text)):
+        try:
+            found = policy_records(
+                parse_policy(json.dumps(data)),
+                INSTANCE,
+                lambda endpoint: AliasTarget("ZS3", f"{endpoint.region}.amazonaws.com.", False),
+            )
+        except TrafficPolicyError:
+            continue
+        with contextlib.suppress(AwsError):
+            changed(zone, [RecordChange("CREATE", record) for record in found], ["he1", "he2", "hw1", "hw2"])
+            made += 1
+    assert made
+
+
+@pytest.mark.parametrize("text", [r"\u0000", r"\u001f", r"\ud800", r"\udc00\ud800", r"\uffff"])
+def test_characters_that_no_record_and_no_listing_can_carry_are_refused(text: str) -> None:
+    for document in (COMBINED.replace('"192.0.2.9"', f'"{text}"'), COMBINED.replace('"geo":', f'"geo{text}":')):
+        with pytest.raises(TrafficPolicyError, match="character"):
+            parse_policy(document)
+    parse_policy(COMBINED.replace('"192.0.2.9"', r'"\ud83d\ude00\t\n"'))
+
+
+def test_rules_with_long_names_have_records_of_their_own() -> None:
+    rule = {"RuleType": "weighted", "Items": [to("a", Weight=1), to("a", Weight=2)]}
+    found = records(document("r" * 300, {"r" * 300: rule}, a="a"))
+    assert len({record.set_identifier for record in found}) == 2
+    assert all(len(record.set_identifier or "") <= 128 for record in found)
