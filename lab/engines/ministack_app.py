@@ -13,7 +13,8 @@
   made stream records itself, `x-lab-sequence`, the sequence number of its first. With a stream's iterator it is told
   `x-lab-trimmed`, the last sequence number that the stream may lack: of a record that has aged out, or that would have
   been made while the stream was off ("" if there are none). Whoever passes answers on to users drops these headers.
-- Numbers in keys are compared as numbers: 1, 1.0 and 1.00 name one item in every call.
+- Numbers in keys are compared as numbers: 1, 1.0 and 1.00 name one item in every call. What MiniStack lets pass of keys
+  that are missing or updated is refused (`lab.engines.ministack_checks`).
 - Everything is in the lab's one account; MiniStack would make an account of any access key of twelve digits.
 - Its admin paths answer 403, its TTL reaper finds nothing to do (it would delete without a stream record), the host's
   init scripts and Docker are left alone.
@@ -36,6 +37,7 @@ from ministack.core import responses  # type: ignore[import-untyped]
 from ministack.services import dynamodb, dynamodb_streams  # type: ignore[import-untyped]
 
 from lab.engines.asgi_server import Receive, Scope, Send
+from lab.engines.ministack_checks import install_checks
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -194,6 +196,7 @@ def _install() -> None:
     dynamodb._extract_key_val = key_value_of_one_form
     dynamodb.drop_stream_records, dynamodb._trim_stream_records = drop_noting, trim_noting
     dynamodb._ttl_settings = _TtlSettings()
+    install_checks()
     ministack.set_request_account_id = one_account
     dynamodb._lab_installed = True
 

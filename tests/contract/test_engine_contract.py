@@ -260,6 +260,55 @@ def test_a_cancelled_transaction_leaves_nothing_behind(check: Check) -> None:
     check(test)
 
 
+def test_a_write_never_leaves_an_item_without_its_key(check: Check) -> None:
+    async def test(engine: Engine) -> None:
+        table, values = engine.table, {":x": {"S": "x"}}
+        await engine.put("a", "1")
+        for action in (
+            {"Put": {"Item": {"v": {"S": "1"}}}},
+            {"Put": {"Item": {}}},
+            {"Delete": {"Key": {"v": {"S": "1"}}}},
+            {"Delete": {"Key": {"id": {"S": "a"}, "v": {"S": "1"}}}},
+            {"Update": {"Key": {}, "UpdateExpression": "SET v = :x", "ExpressionAttributeValues": values}},
+            {"Update": {"Key": {"id": {"S": "a"}}, "UpdateExpression": "REMOVE id"}},
+            {
+                "Update": {
+                    "Key": {"id": {"S": "b"}},
+                    "UpdateExpression": "SET #key = :x",
+                    "ExpressionAttributeNames": {"#key": "id"},
+                    "ExpressionAttributeValues": values,
+                }
+            },
+        ):
+            ((kind, request),) = action.items()
+            asked = [{"Put": {"TableName": table, "Item": item("other", "1")}}, {kind: {"TableName": table, **request}}]
+            response = await engine.send("TransactWriteItems", {"TransactItems": asked})
+            assert response.status == 400, action
+            reasons = orjson.loads(response.body).get("CancellationReasons")  # none where the request itself is refused
+            assert reasons is None or [reason["Code"] for reason in reasons] == ["None", "ValidationError"], action
+        update = {"TableName": table, "Key": {"id": {"S": "a"}}, "AttributeUpdates": {"id": {"Action": "DELETE"}}}
+        assert (await engine.send("UpdateItem", update)).status == 400
+        assert len(await engine.records()) == 1
+        assert await engine.value("a") == "1"
+
+    check(test)
+
+
+def test_an_update_in_a_transaction_may_name_the_key_without_changing_it(check: Check) -> None:
+    async def test(engine: Engine) -> None:
+        await engine.put("a", "1")
+        update = {
+            "TableName": engine.table,
+            "Key": {"id": {"S": "a"}},
+            "UpdateExpression": "SET owner_id = id, v = :x",
+            "ExpressionAttributeValues": {":x": {"S": "2"}},
+        }
+        await engine.ok("TransactWriteItems", TransactItems=[{"Update": update}])
+        assert await engine.value("a") == "2"
+
+    check(test)
+
+
 def test_the_last_record_of_an_item_is_what_the_table_has_however_many_write(check: Check) -> None:
     async def test(engine: Engine) -> None:
         async def write(writer: int) -> None:

@@ -115,7 +115,7 @@ class ReplicatorLab:
         if name.startswith("engine-"):
             region = name.removeprefix("engine-")
             for table in self.tables.global_tables:
-                await self.create(region, table.name)
+                await self.create(region, table.name, table.key[0].name)
         else:
             await self.publish()
 
@@ -127,15 +127,15 @@ class ReplicatorLab:
             response = await self.call("replicator", "PUT", f"/documents/{name}", orjson.dumps(codec.encode(value)))
             assert response.status == 200, response.body
 
-    async def create(self, region: str, table: str) -> None:
+    async def create(self, region: str, table: str, key: str = "id") -> None:
         """A table with a stream in one region."""
         await self.dynamodb(
             region,
             "CreateTable",
             {
                 "TableName": table,
-                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"}],
                 "BillingMode": "PAY_PER_REQUEST",
                 "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
             },

@@ -3,7 +3,7 @@
 import pytest
 
 from lab.core.table import KeyAttribute
-from lab.live.replicator.image import decode_key, encode_key
+from lab.live.replicator.image import decode_key, encode_key, key_if_any
 
 NUMBER = (KeyAttribute("n", "N"),)
 WRITTEN = {
@@ -29,3 +29,8 @@ def test_a_number_has_one_form_with_all_its_digits(form: str) -> None:
 def test_numbers_that_differ_in_the_last_of_38_digits_are_two_keys() -> None:
     one, other = ("1234567890123456789012345678901234567" + digit for digit in "89")
     assert encode_key(NUMBER, {"n": {"N": one}}) != encode_key(NUMBER, {"n": {"N": other}})
+
+
+@pytest.mark.parametrize("item", [{}, {"id": {"S": "1"}}, {"n": {"S": "1"}}])
+def test_an_item_without_the_key_has_none(item: dict[str, dict[str, str]]) -> None:
+    assert key_if_any(NUMBER, item) is None

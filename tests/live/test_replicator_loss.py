@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+from dataclasses import replace
 
+import orjson
 from replicator_lab import ReplicatorLab
 from waiting import eventually_async
 
 from lab.core.faults import Fault, FaultSet
-from lab.core.table import Tables
+from lab.core.table import KeyAttribute, Tables
 from lab.live.clock import now_ms
 
 EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
@@ -162,6 +164,40 @@ def test_a_table_that_is_made_again_under_the_same_name_has_nothing_of_its_prede
                 await lab.agree(TABLE)
             await lab.restart("replicator")
             assert sorted(await lab.agree(TABLE)) == ["both"]
+            assert (await lab.get("/lost"))["lost"] == []
+
+    asyncio.run(test())
+
+
+def test_a_table_that_is_made_again_with_another_key_is_replicated_by_that_key() -> None:
+    async def test() -> None:
+        async with ReplicatorLab(EAST, WEST) as lab:
+            await lab.create_global(TABLE)
+            await lab.put(WEST, TABLE, "a", "old")
+            await lab.agree(TABLE)
+            replicator = lab.processes["replicator"]
+            replicator.send_signal(signal.SIGSTOP)  # so that it never sees the time without the table
+            for region in lab.regions:
+                await lab.dynamodb(region, "DeleteTable", {"TableName": TABLE})
+            lab.tables = Tables()
+            for region in lab.regions:
+                await lab.create(region, TABLE, "name")
+            lab.set_replicas(TABLE, EAST, WEST, table_created_ms=now_ms())
+            lab.tables = Tables((replace(lab.tables.global_tables[0], key=(KeyAttribute("name", "S"),)),))
+            replicator.send_signal(signal.SIGCONT)
+            await lab.publish()
+
+            async def has(region: str) -> bool:
+                request = {"TableName": TABLE, "Key": {"name": {"S": "b"}}}
+                return "Item" in await lab.dynamodb(region, "GetItem", request)
+
+            put = orjson.dumps({"TableName": TABLE, "Item": {"name": {"S": "b"}}})
+            headers = [("X-Amz-Target", "DynamoDB_20120810.PutItem")]
+            assert (await lab.client(f"engine-{EAST}").call("POST", "/", headers, put)).status == 200
+            await eventually_async(lambda: has(WEST))
+            await lab.restart(f"engine-{WEST}")
+            await eventually_async(lambda: has(WEST))  # though its journal has keys of the first table
+            assert lab.processes["replicator"].poll() is None
             assert (await lab.get("/lost"))["lost"] == []
 
     asyncio.run(test())

@@ -49,6 +49,14 @@ def encode_key(key: tuple[KeyAttribute, ...], item: dict[str, Any]) -> bytes:
     return orjson.dumps([_key_value(attribute, item[attribute.name][attribute.type]) for attribute in key])
 
 
+def key_if_any(key: tuple[KeyAttribute, ...], item: dict[str, Any]) -> bytes | None:
+    """As `encode_key`; None of an item without this key, as of another table of that name that is gone."""
+    try:
+        return encode_key(key, item)
+    except KeyError:
+        return None
+
+
 def decode_key(key: tuple[KeyAttribute, ...], data: bytes) -> dict[str, Any]:
     """The primary key as DynamoDB's JSON."""
     return {a.name: {a.type: value} for a, value in zip(key, orjson.loads(data), strict=True)}

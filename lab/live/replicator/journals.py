@@ -12,7 +12,7 @@ from lab.core.conflict import Conflict
 from lab.core.replication_work import Acknowledged
 from lab.core.table import KeyAttribute
 from lab.live.http_client import CallFailed, HttpClient
-from lab.live.replicator.image import encode_key
+from lab.live.replicator.image import key_if_any
 
 
 class JournalUnreadable(Exception):
@@ -30,7 +30,8 @@ class Journals:
     async def acknowledged(self, region: str, boot_ms: int) -> list[Acknowledged]:
         """A region's acknowledged writes; its engine's present run began at `boot_ms`.
 
-        An entry without a sequence number changed nothing. The items of one call have numbers one after another.
+        An entry without a sequence number changed nothing. The items of one call have numbers one after another. Keys
+        that the table does not have were written to another of its name.
         Raises JournalUnreadable.
         """
         found: list[Acknowledged] = []
@@ -40,8 +41,9 @@ class Journals:
                 time_ms, counter = int(sequence[:20]), int(sequence[20:])
                 of_this_run = time_ms >= boot_ms
                 found.extend(
-                    Acknowledged(entry["table"], encode_key(key, attributes), time_ms, region, counter, of_this_run)
+                    Acknowledged(entry["table"], encoded, time_ms, region, counter, of_this_run)
                     for attributes in entry["keys"]
+                    if (encoded := key_if_any(key, attributes)) is not None
                 )
         return found
 
@@ -65,8 +67,10 @@ class Journals:
                 first = int(sequence[20:])
                 last = max(last, first)
                 for attributes in entry["keys"]:
-                    span = (first, first + max(1, len(entry["keys"])))
-                    spans.setdefault((entry["table"], encode_key(key, attributes)), []).append(span)
+                    encoded = key_if_any(key, attributes)
+                    if encoded is not None:
+                        span = (first, first + max(1, len(entry["keys"])))
+                        spans.setdefault((entry["table"], encoded), []).append(span)
         known: dict[int, bool] = {}
         for n, conflict in conflicts.items():
             counter = conflict.loser.counter

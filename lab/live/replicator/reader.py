@@ -16,7 +16,7 @@ from lab.core.table import KeyAttribute
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed
 from lab.live.replicator.engine import Engine, EngineError, EngineRestarted
-from lab.live.replicator.image import decode_record, decode_version, encode_key
+from lab.live.replicator.image import decode_record, decode_version, key_if_any
 from lab.live.replicator.stream import Stream, StreamGap
 
 IDLE_S_MIN = 0.05
@@ -112,19 +112,25 @@ class Reader:
             self.stream.reopen()  # another reader met a new run of the engine; these records are of the old one
             return 0, True
         if records:
-            keys = [encode_key(self.key, record["dynamodb"]["Keys"]) for record in records]
-            self.core.expect(self.table, [key for key, record in zip(keys, records, strict=True) if "lab" in record])
+            keyed = [(key, record) for record in records if (key := self._key_in(record)) is not None]
+            self.core.expect(self.table, [key for key, record in keyed if "lab" in record])
             legacy_region = self.engine.region if self.legacy else None
             decoded = [
-                decode_record(key, record, legacy_region)
-                for key, record in zip(keys, records, strict=True)
-                if not self._is_to_skip(key, record)
+                decode_record(key, record, legacy_region) for key, record in keyed if not self._is_to_skip(key, record)
             ]
             last = Checkpoint(str(records[-1]["dynamodb"]["SequenceNumber"]), exact=True)
             self.core.on_records(self.table, self.engine.region, decoded, last, now_ms())
             self.captured += sum(1 for record in decoded if record.mark is None)
             self.on_read(self.table, self.engine.region, False)
         return len(records), more
+
+    def _key_in(self, record: dict[str, Any]) -> bytes | None:
+        """The key of a record. One without is left out: no replica could keep its item, and the others are to go on."""
+        key = key_if_any(self.key, record["dynamodb"]["Keys"])
+        if key is None:
+            number = record["dynamodb"]["SequenceNumber"]
+            self.log(f"{self.engine.region}: the record {number} of {self.table} has no key and is left out")
+        return key
 
     def _is_to_skip(self, key: bytes, record: dict[str, Any]) -> bool:
         """Echoes; and, in version 2017.11.29, what expired: a replica keeps that to itself."""

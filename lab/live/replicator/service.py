@@ -164,8 +164,11 @@ class Replicator:
             for replica in table.replicas
             if replica.region in self._engines and replica.status in ("CREATING", "ACTIVE", "UPDATING")
         }
-        for gone in self._readers.keys() - wanted:
-            self._readers.pop(gone)[1].cancel()
+        for entry, (reader, task) in list(self._readers.items()):
+            table = entry[0]  # there may be another one of that name by now
+            if entry not in wanted or (reader.key, reader.legacy) != (self._keys[table], table in self._legacy):
+                task.cancel()
+                del self._readers[entry]
         for new in sorted(wanted - self._readers.keys()):
             self._start_reader(*new)
         self._progress_to_control.changed.set()
