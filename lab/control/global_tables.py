@@ -23,6 +23,8 @@ from lab.control.table_engines import (
     EngineRefused,
     Engines,
     Groups,
+    billing_mode_of,
+    check_capacity,
     creation_of,
     invalid,
     key_of,
@@ -43,7 +45,8 @@ SYNCHRONIZED = (
 )
 """Settings of UpdateTable that AWS keeps in step; the others concern the region that is asked."""
 
-
+IN_ORDER = ("Update", "Create", "Delete")
+"""In which order the actions of one call are carried out: as long as there are replicas, then what takes some away."""
 TABLE_CLASSES = ("STANDARD", "STANDARD_INFREQUENT_ACCESS")
 
 
@@ -68,7 +71,6 @@ class GlobalTables:
         self._regions, self._now_ms, self._speed = tuple(regions), now_ms, speed
         self._groups = Groups(tables or Tables())
         self._changing = asyncio.Lock()
-        """When the tables were made that were made since the start, by region and name."""
         self._legacy = LegacyGlobalTables(self._groups, self._engines, self._regions, now_ms, enabled=legacy)
         self._unfinished: set[tuple[str, str]] = set()
         """Region and name of replicas' tables that were begun, and whose engine did not say how that went."""
@@ -171,6 +173,11 @@ class GlobalTables:
             self._not_changing(group)
             if group.version == "2019.11.21" and stream.get("StreamEnabled") is False:
                 raise invalid("One or more parameter values were invalid: the stream of a replica cannot be disabled")
+        before = await self._engines.describe(region, name)
+        if before is None:
+            raise _not_found(name)
+        check_capacity(request, before)
+        await self._check_replicas(region, before, updates or [], request.get("BillingMode"))
         if updates is None or len(settings) > 1:
             answer = await self._engines.call(region, "UpdateTable", settings)
             shared = {key: value for key, value in settings.items() if key in SYNCHRONIZED}
@@ -180,14 +187,11 @@ class GlobalTables:
                 self._forget_overrides(name, region, shared)
             if updates is None:
                 return {"TableDescription": described_table(answer["TableDescription"], region, self.tables)}
-        before = await self._engines.describe(region, name)
-        for action, target, wanted in updates:
+        for action, target, wanted in sorted(updates, key=lambda update: IN_ORDER.index(update[0])):
             await self._update_replica(region, name, action, target, wanted)
         table = await self._engines.describe(region, name)
-        if table is None and before is not None:  # the replica that was deleted is the one that was asked
+        if table is None:  # the replica that was deleted is the one that was asked
             return {"TableDescription": {**before, "TableStatus": "DELETING"}}
-        if table is None:
-            raise DynamoDBError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
         return {"TableDescription": {**described_table(table, region, self.tables), "TableStatus": "UPDATING"}}
 
     def _in_step(self, name: str, region: str) -> list[str]:
@@ -222,7 +226,7 @@ class GlobalTables:
             ((action, wanted),) = update.items()
             target = wanted.get("RegionName") if isinstance(wanted, dict) else None
             if not isinstance(target, str) or action not in ("Create", "Update", "Delete"):
-                raise invalid(f"ReplicaUpdates: expected Create, Update or Delete with a RegionName, got {action!r}")
+                raise invalid(f"ReplicaUpdates: expected Create, Update or Delete with a RegionName, got {update!r}")
             if target not in self._regions:
                 raise invalid(f"Region {target} is not a region of this lab; it has {', '.join(self._regions)}")
             if any(target == other for _, other, _ in found):
@@ -232,41 +236,71 @@ class GlobalTables:
             found.append((action, target, wanted))
         return found
 
-    async def _update_replica(self, region: str, name: str, action: str, target: str, wanted: Body) -> None:
-        if action == "Create":
-            await self._create_replica(region, name, target)
-            await self._override(target, name, wanted)
-            return
+    async def _check_replicas(
+        self, region: str, table: Body, updates: Sequence[tuple[str, str, Body]], billing_mode: str | None
+    ) -> None:
+        """Whether all updates of a table's replicas can be carried out, before any is. Raises DynamoDBError."""
+        name = table["TableName"]
         group = global_table_of(self.tables, name, region)
-        if group is None or all(replica.region != target for replica in group.replicas):
-            raise invalid(f"Table {name} has no replica in region {target}")
-        self._refuse_legacy(group)
-        if action == "Delete":
-            self._may_leave(group, target)
-            await self._engines.call(target, "DeleteTable", {"TableName": name})
-            self._groups.record(replace(group, replicas=tuple(r for r in group.replicas if r.region != target)))
-            return
-        await self._override(target, name, wanted)
+        if group is not None and updates and group.version != "2019.11.21":
+            raise invalid(
+                f"The table {name} is a global table of version 2017.11.29: "
+                "use UpdateGlobalTable to change its replicas"
+            )
+        replicas = {replica.region for replica in group.replicas} if group is not None else set()
+        actions = [action for action, _, _ in updates]
+        if replicas and actions.count("Delete") == len(replicas):
+            raise invalid(
+                f"One replica of {name} has to stay: delete the others first, then its table with DeleteTable"
+            )
+        on_demand = (billing_mode or billing_mode_of(table)) == "PAY_PER_REQUEST"
+        for action, target, wanted in updates:
+            if action == "Create":
+                await self._may_create(target, table)
+            elif target not in replicas:
+                raise invalid(f"Table {name} has no replica in region {target}")
+            elif action == "Delete" and group is not None:
+                self._may_leave(group, target)
+                if target == region and "Create" in actions:
+                    raise invalid(f"The replica in {target} cannot be deleted: those to be created are filled from it")
+            if on_demand and wanted.get("ProvisionedThroughputOverride") is not None:
+                raise invalid(
+                    "One or more parameter values were invalid: ProvisionedThroughputOverride cannot be specified when "
+                    "BillingMode is PAY_PER_REQUEST"
+                )
 
-    async def _create_replica(self, region: str, name: str, target: str) -> None:
-        table = await self._engines.describe(region, name)
-        if table is None:
-            raise DynamoDBError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
-        group = global_table_of(self.tables, name, region)
-        if group is not None:
-            self._refuse_legacy(group)
-        exists = await self._engines.describe(target, name) is not None
-        if exists and (target, name) not in self._unfinished:
+    async def _may_create(self, target: str, table: Body) -> None:
+        name = table["TableName"]
+        if (target, name) not in self._unfinished and await self._engines.describe(target, name) is not None:
             raise invalid(
                 f"Failed to create a the new replica of table with name: '{name}' because one or more replicas "
                 f"already existed as tables: {target}"
             )
         stream = table.get("StreamSpecification") or {}
+        if stream.get("StreamEnabled") and stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
+            raise invalid("Table must have a stream of new and old images to have replicas")
+
+    async def _update_replica(self, region: str, name: str, action: str, target: str, wanted: Body) -> None:
+        if action == "Create":
+            await self._create_replica(region, name, target)
+        group = global_table_of(self.tables, name, target)
+        assert group is not None
+        if action == "Delete":
+            await self._engines.call(target, "DeleteTable", {"TableName": name})
+            self._groups.record(replace(group, replicas=tuple(r for r in group.replicas if r.region != target)))
+        else:
+            await self._override(target, name, wanted)
+
+    async def _create_replica(self, region: str, name: str, target: str) -> None:
+        table = await self._engines.describe(region, name)
+        if table is None:
+            raise _not_found(name)
+        group = global_table_of(self.tables, name, region)
+        exists = await self._engines.describe(target, name) is not None
+        stream = table.get("StreamSpecification") or {}
         if not stream.get("StreamEnabled"):
             stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
             await self._engines.call(region, "UpdateTable", {"TableName": name, "StreamSpecification": stream})
-        elif stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
-            raise invalid("Table must have a stream of new and old images to have replicas")
         if not exists:
             self._groups.begun_ms[target, name] = self._now_ms()
             await self._create_table(target, name, creation_of(table, stream))
@@ -317,12 +351,9 @@ class GlobalTables:
             replicas = tuple(replace(r, **changes) if r.region == target else r for r in group.replicas)
             self._groups.record(replace(group, replicas=replicas))
 
-    def _refuse_legacy(self, group: GlobalTable) -> None:
-        if group.version != "2019.11.21":
-            raise invalid(
-                f"The table {group.name} is a global table of version 2017.11.29: use UpdateGlobalTable to change its "
-                "replicas"
-            )
+
+def _not_found(name: str) -> DynamoDBError:
+    return DynamoDBError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
 
 
 def _name(request: Body) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-from lab.control.table_engines import Body, DynamoDBError, Engines, Groups, invalid, key_of
+from lab.control.table_engines import Body, DynamoDBError, Engines, Groups, check_capacity, invalid, key_of
 from lab.core.global_table_description import described_global_table, global_table_of
 from lab.core.table import GlobalTable, Replica
 
@@ -207,6 +207,7 @@ class LegacyGlobalTables:
                 else now.get("WriteCapacityUnits") or 1,
             }
         if change:
+            check_capacity(change, await self._engines.describe(region, name) or {})
             await self._engines.call(region, "UpdateTable", {"TableName": name, **change})
 
 
@@ -223,6 +224,9 @@ def _updates(updates: Any) -> list[tuple[str, str]]:
         if action not in ("Create", "Delete") or not isinstance(wanted, dict):
             raise invalid(f"{expected}; got {update!r}")
         found.append((action, *_regions([wanted])))
+    regions = [region for _, region in found]
+    if len(set(regions)) < len(regions):
+        raise invalid(f"ReplicaUpdates: expected each region once, got {', '.join(regions)}")
     return found
 
 

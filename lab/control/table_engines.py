@@ -82,9 +82,29 @@ class Groups:
         self.tables = Tables((*rest, group) if len(group.replicas) >= least else rest)
 
 
+def billing_mode_of(table: Body) -> str:
+    """PROVISIONED or PAY_PER_REQUEST, of a table as DescribeTable shows it."""
+    return str((table.get("BillingModeSummary") or {}).get("BillingMode", "PROVISIONED"))
+
+
+def check_capacity(change: Body, table: Body) -> None:
+    """Whether a table that is to be provisioned by a change is told how much, or has been. Raises DynamoDBError.
+
+    Engines that do not mind would show a table that cannot be made again as it is.
+    """
+    units = table.get("ProvisionedThroughput") or {}
+    if change.get("BillingMode") == "PROVISIONED" and not (
+        change.get("ProvisionedThroughput") or units.get("WriteCapacityUnits")
+    ):
+        raise invalid(
+            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be "
+            "specified when BillingMode is PROVISIONED"
+        )
+
+
 def creation_of(table: Body, stream: Body) -> Body:
     """The CreateTable request that makes a table like this one (as DescribeTable shows it), empty."""
-    billing = (table.get("BillingModeSummary") or {}).get("BillingMode", "PROVISIONED")
+    billing = billing_mode_of(table)
     request: Body = {
         "TableName": table["TableName"],
         "KeySchema": table["KeySchema"],

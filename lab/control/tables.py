@@ -13,11 +13,11 @@ from typing import Any
 
 import orjson
 
-from lab.control import protocol
+from lab.control import protocol, validation
 from lab.control.aws_error import AwsError
 from lab.control.global_tables import GlobalTables
 from lab.control.record_file import RecordFile
-from lab.control.service_model import parse_json_object
+from lab.control.service_model import parse_json_object, service_model
 from lab.control.table_engines import PREFIX, Body, creation_of
 from lab.core.faults import FaultSet
 from lab.core.table import Tables
@@ -91,6 +91,8 @@ class TablesPlane:
             before = self._global.tables
             status, answer = await self._global.handle(region, operation, body)
             await self._keep(before, region, body.get("TableName") or body.get("GlobalTableName"))
+        if status >= 500:
+            status, answer = _malformed(operation, body) or (status, answer)
         return _response(status, answer)
 
     def on_replica(self, table: str, region: str, *, progress_percent: int, ready: bool) -> bool:
@@ -170,6 +172,18 @@ class TablesPlane:
         except orjson.JSONDecodeError:
             return _unavailable(f"the engine of {region} answered something else than JSON")
         return response.status, answer
+
+
+def _malformed(operation: str, body: Body) -> tuple[int, Body] | None:
+    """What AWS's model has against a request over which an engine has stumbled."""
+    model = service_model("dynamodb")
+    if operation not in model.operations:
+        return None
+    try:
+        validation.check(model, model.moto.operation_model(operation).input_shape, body)
+    except AwsError as error:
+        return 400, {"__type": f"com.amazonaws.dynamodb.v20120810#{error.code}", "message": error.message}
+    return None
 
 
 def _unavailable(message: str) -> tuple[int, Body]:

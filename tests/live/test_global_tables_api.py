@@ -282,7 +282,8 @@ def test_requests_of_version_2017_that_make_no_sense_change_nothing() -> None:
         before = api.global_tables.tables
         create, destroy = {"Create": {"RegionName": EU}}, {"Destroy": {"RegionName": WEST}}
         both = {"Create": {"RegionName": EU}, "Delete": {"RegionName": WEST}}
-        for updates in (None, 5, "x", [], ["x"], [{}], [both], [destroy], [create, destroy], [{"Create": None}]):
+        twice = [create, {"Delete": {"RegionName": EU}}]
+        for updates in (None, 5, "x", [], ["x"], [{}], [both], twice, [destroy], [create, destroy], [{"Create": None}]):
             assert await api.refused(EAST, "UpdateGlobalTable", **name, ReplicaUpdates=updates) == "ValidationException"
         for request in ({"Limit": "x"}, {"Limit": 0}, {"ExclusiveStartGlobalTableName": 5}):
             assert await api.refused(EAST, "ListGlobalTables", **request) == "ValidationException"
@@ -313,6 +314,8 @@ def test_settings_of_version_2017_reach_the_replicas_or_are_refused() -> None:
             await api.ok(region, "CreateTable", **TABLE, **STREAM)
         name = {"GlobalTableName": "things"}
         await api.ok(EAST, "CreateGlobalTable", **name, ReplicationGroup=[{"RegionName": EAST}, {"RegionName": WEST}])
+        unmeasured = {"GlobalTableBillingMode": "PROVISIONED"}
+        assert await api.refused(EAST, "UpdateGlobalTableSettings", **name, **unmeasured) == "ValidationException"
         provisioned = {"GlobalTableBillingMode": "PROVISIONED", "GlobalTableProvisionedWriteCapacityUnits": 9}
         read = "ReplicaProvisionedReadCapacityUnits"
         west = [{"RegionName": WEST, read: 7}]
@@ -334,7 +337,8 @@ def test_replica_updates_are_looked_at_before_any_is_carried_out() -> None:
     async def test(api: Api) -> None:
         await api.ok(EAST, "CreateTable", **TABLE)
         west, eu = ({"Create": {"RegionName": region}} for region in (WEST, EU))
-        for updates in (5, [5], [{}], [west, west], [west, {"Destroy": {"RegionName": EU}}]):
+        both = [{"Create": {"RegionName": WEST}, "Delete": {"RegionName": WEST}}]
+        for updates in (5, [5], [{}], both, [{"Create": {}}], [west, west], [west, {"Destroy": {"RegionName": EU}}]):
             refused = await api.refused(EAST, "UpdateTable", TableName="things", ReplicaUpdates=updates)
             assert refused == "ValidationException"
         assert api.global_tables.tables.global_tables == ()
@@ -346,6 +350,62 @@ def test_replica_updates_are_looked_at_before_any_is_carried_out() -> None:
         override = [{"Update": {"RegionName": WEST, "ProvisionedThroughputOverride": "x"}}]
         refused = await api.refused(EAST, "UpdateTable", TableName="things", ReplicaUpdates=override)
         assert refused == "ValidationException"
+
+    run(test)
+
+
+def test_a_call_of_which_one_part_cannot_be_carried_out_changes_nothing() -> None:
+    async def test(api: Api) -> None:
+        west, eu = ({"Create": {"RegionName": region}} for region in (WEST, EU))
+        missing = {"TableName": "things", "ReplicaUpdates": [{"Delete": {"RegionName": WEST}}]}
+        assert await api.refused(EAST, "UpdateTable", **missing) == "ResourceNotFoundException"
+        await api.ok(EAST, "CreateTable", **TABLE)
+        units = {"RegionName": WEST, "ProvisionedThroughputOverride": {"ReadCapacityUnits": 5}}
+        for updates in (
+            [{"Create": units}],
+            [west, {"Update": {"RegionName": EU}}],
+            [west, {"Delete": {"RegionName": EU}}],
+            [west, {"Create": {"RegionName": EAST}}],
+        ):
+            refused = await api.refused(EAST, "UpdateTable", TableName="things", ReplicaUpdates=updates)
+            assert refused == "ValidationException"
+            assert api.global_tables.tables.global_tables == ()
+        refused = await api.refused(
+            EAST, "UpdateTable", TableName="things", ReplicaUpdates=[west], BillingMode="PROVISIONED"
+        )
+        assert refused == "ValidationException"
+        assert (await api.described(EAST))["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+
+        await api.add(EAST, WEST)
+        before = api.global_tables.tables
+        everything = [{"Delete": {"RegionName": region}} for region in (EAST, WEST)]
+        for region, updates in (
+            (EAST, everything),
+            (WEST, everything),
+            (WEST, [eu, {"Delete": {"RegionName": WEST}}]),
+            (WEST, [eu, {"Delete": {"RegionName": EAST}}]),
+        ):
+            refused = await api.refused(region, "UpdateTable", TableName="things", ReplicaUpdates=updates)
+            assert refused == "ValidationException"
+            assert api.global_tables.tables == before
+        await api.ok(EAST, "UpdateTable", TableName="things", ReplicaUpdates=[{"Delete": {"RegionName": WEST}}, eu])
+        (group,) = api.global_tables.tables.global_tables
+        assert [(replica.region, replica.status) for replica in group.replicas] == [(EAST, "ACTIVE"), (EU, "CREATING")]
+
+    run(test)
+
+
+def test_a_provisioned_table_is_told_how_much_so_that_a_replica_can_be_made_like_it() -> None:
+    async def test(api: Api) -> None:
+        await api.ok(EAST, "CreateTable", **TABLE)
+        request: dict[str, Any] = {"TableName": "things", "BillingMode": "PROVISIONED"}
+        assert await api.refused(EAST, "UpdateTable", **request) == "ValidationException"
+        units = {"ReadCapacityUnits": 3, "WriteCapacityUnits": 2}
+        await api.ok(EAST, "UpdateTable", **request, ProvisionedThroughput=units)
+        await api.ok(EAST, "UpdateTable", **request)
+        await api.add(EAST, WEST)
+        made = (await api.described(WEST))["ProvisionedThroughput"]
+        assert {name: made[name] for name in units} == units
 
     run(test)
 
