@@ -15,7 +15,8 @@ import orjson
 
 from lab.control.aws_error import AwsError
 from lab.control.service_model import HeaderValues, Match, ServiceModel, parse_json_object
-from lab.control.validation import check
+from lab.control.validation import ERROR_CODES, check
+from lab.control.xml_body import check_xml
 from lab.core.aws_error import xml_text
 from lab.live.http_message import Headers, Request, Response
 
@@ -27,13 +28,15 @@ def new_request_id() -> str:
 
 def parse(model: ServiceModel, match: Match, request: Request) -> dict[str, Any]:
     """The operation's parameters by their names in AWS's model. Raises AwsError for what does not fit the model."""
-    from moto.core.parse import PROTOCOL_PARSERS, RequestParserError
+    from moto.core.parse import PROTOCOL_PARSERS
 
     operation = model.moto.operation_model(match.operation)
     if operation.input_shape is None:
         return {}
     if model.protocol in ("json", "rest-json") and not _has_raw_payload(operation.input_shape):
         parse_json_object(request.body)
+    if model.protocol == "rest-xml":
+        check_xml(operation.input_shape, request.body)
     wanted: Any = {
         "body": request.body,
         "headers": HeaderValues(request.headers),
@@ -44,11 +47,10 @@ def parse(model: ServiceModel, match: Match, request: Request) -> dict[str, Any]
     }
     try:
         parsed = PROTOCOL_PARSERS[model.protocol](operation).parse(wanted)
-    except RequestParserError as error:
-        raise AwsError("MalformedInput", f"the request body is not XML: {str(error).splitlines()[0]}") from error
     except (ValueError, TypeError, AttributeError, KeyError, binascii.Error) as error:
         # The parsers trust the request; these are what a value of a wrong type makes of that.
-        raise AwsError("SerializationException", f"the request does not fit {match.operation}: {error}") from error
+        code = ERROR_CODES[model.service] if model.protocol == "rest-xml" else "SerializationException"
+        raise AwsError(code, f"the request does not fit {match.operation}: {error}") from error
     parameters: dict[str, Any] = _without_none(parsed if isinstance(parsed, dict) else {})
     check(model, operation.input_shape, parameters)
     return parameters

@@ -126,8 +126,11 @@ class DnsServer:
         rtype = query.get("type", "A").upper()
         if rtype not in TYPE_NUMBERS:
             raise ValueError(f"type: {rtype} is none of {', '.join(sorted(TYPE_NUMBERS))}")
-        client = query.get("client") or query.get("resolver") or "127.0.0.1"
-        network = client_network(client) if query.get("client") else ipaddress.ip_network(client)
+        network = client_network(query["client"]) if query.get("client") else None
+        if (
+            network is None or network.prefixlen == 0
+        ):  # no bits of a client hide it: the resolver counts (RFC 7871, 7.1.2)
+            network = ipaddress.ip_network(query.get("resolver") or "127.0.0.1")
         decision = self._answerer.resolver.explain(name, rtype, self._origins.locate(network))
         return _explanation(decision, self._rng)
 

@@ -126,6 +126,17 @@ def test_a_failover_alias_must_evaluate_its_targets_health() -> None:
     assert "must evaluate its target's health" in messages(("CREATE", record))
 
 
+def test_cloudfront_evaluates_no_health_and_is_one_half_of_a_failover_at_most() -> None:
+    cloudfront = AliasTarget("Z2FDTNDATAQYW2", "d1.cloudfront.net.", False)
+    first = RecordSet("f.example.com.", "A", alias=cloudfront, set_identifier="p", failover="PRIMARY")
+    second = replace(first, set_identifier="s", failover="SECONDARY")
+    healthy = replace(first, alias=replace(cloudfront, evaluate_target_health=True))
+    assert "an alias to CloudFront cannot evaluate its target's health" in messages(("CREATE", healthy))
+    assert "not both failover aliases can lead to CloudFront" in messages(("CREATE", first), ("CREATE", second))
+    address = RecordSet("f.example.com.", "A", 60, ("192.0.2.1",), set_identifier="s", failover="SECONDARY")
+    after(("CREATE", first), ("CREATE", address))
+
+
 def test_more_than_a_thousand_values_are_too_many_and_upserts_count_twice() -> None:
     records = [replace(WWW, name=f"n{n}.example.com.") for n in range(501)]
     assert len(after(*(("CREATE", record) for record in records)).record_sets) == 503

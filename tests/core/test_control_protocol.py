@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,18 @@ def test_a_request_that_is_no_operation_is_refused() -> None:
             "many",
         ),
         ("route53", "POST", "/2013-04-01/hostedzone", b"<a", "MalformedInput", "not XML"),
-        ("route53", "POST", "/2013-04-01/hostedzone", b"<a/>", "InvalidInput", "Member must not be null"),
+        ("route53", "POST", "/2013-04-01/hostedzone", b"<a/>", "InvalidInput", "expected CreateHostedZoneRequest"),
+        ("route53", "POST", "/2013-04-01/hostedzone", b'<?xml version="1.0" encoding="x"?><a/>', "MalformedInput", "x"),
+        (
+            "route53",
+            "POST",
+            "/2013-04-01/hostedzone",
+            b'<?xml version="1.0" encoding="big5"?><a/>',
+            "MalformedInput",
+            "enc",
+        ),
+        ("route53", "POST", "/2013-04-01/hostedzone", b"", "InvalidInput", "Member must not be null"),
+        ("route53", "GET", "/2013-04-01/trafficpolicy/x/first", b"", "InvalidInput", "does not fit GetTrafficPolicy"),
         ("apigateway", "POST", "/restapis", b'{"name":{"a":1}}', "BadRequestException", "must be a string"),
     ],
 )
@@ -84,6 +96,57 @@ def test_a_body_that_does_not_fit_is_refused_in_words(
     with pytest.raises(AwsError) as caught:
         protocol.parse(model, model.match(sent), sent)
     assert caught.value.code == code and part in caught.value.message
+
+
+RECORD = (
+    "<Name>a.test</Name><Type>A</Type><TTL>60</TTL>"
+    "<ResourceRecords><ResourceRecord><Value>192.0.2.1</Value></ResourceRecord></ResourceRecords>"
+)
+
+
+def batch(record: str) -> bytes:
+    change = f"<Change><Action>CREATE</Action><ResourceRecordSet>{record}</ResourceRecordSet></Change>"
+    document = f"<ChangeBatch><Changes>{change}</Changes></ChangeBatch>"
+    return f"<ChangeResourceRecordSetsRequest>{document}</ChangeResourceRecordSetsRequest>".encode()
+
+
+def parsed_batch(body: bytes) -> dict[str, Any]:
+    model = service_model("route53")
+    sent = request("POST", "/2013-04-01/hostedzone/Z1/rrset", body)
+    return protocol.parse(model, model.match(sent), sent)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("<TTL>60</TTL>", "<TTL>60</TTL><Colour>red</Colour>", "ResourceRecordSet has no member Colour, only Name, "),
+        ("<TTL>60</TTL>", "<ttl>60</ttl>", "no member ttl"),
+        ("<TTL>60</TTL>", "<TTL>60</TTL><TTL>5</TTL>", "TTL is given twice in ResourceRecordSet"),
+        ("<TTL>", "<Name>b.test</Name><TTL>", "Name is given twice"),
+        ("60", "", "TTL is '', expected a whole number"),
+        ("60", "1_0", "expected a whole number"),
+        ("60", "\u0663", "expected a whole number"),
+        ("60", "9" * 5_000, "expected a whole number"),
+        ("60", "<b>60</b>", "TTL has the element b"),
+        ("<Type>", "<MultiValueAnswer>maybe</MultiValueAnswer><Type>", "MultiValueAnswer is 'maybe', expected true"),
+        ("<Type>", "<MultiValueAnswer>True</MultiValueAnswer><Type>", "expected true or false"),
+        ("<Type>", "<AliasTarget>there</AliasTarget><Type>", "AliasTarget has the text 'there'"),
+        ("<ResourceRecord>", "<Record/><ResourceRecord>", "ResourceRecords has Record, expected ResourceRecord"),
+        ("<ResourceRecord>", "and <ResourceRecord>", "ResourceRecords has the text 'and'"),
+        ("</ResourceRecords>", "</ResourceRecords> or else", "ResourceRecordSet has the text 'or else'"),
+    ],
+)
+def test_xml_that_awss_schema_does_not_allow_is_refused(old: str, new: str, part: str) -> None:
+    with pytest.raises(AwsError) as caught:
+        parsed_batch(batch(RECORD.replace(old, new)))
+    assert caught.value.code == "InvalidInput" and part in caught.value.message
+
+
+def test_xml_with_comments_spaces_a_namespace_and_another_encoding_is_read() -> None:
+    plain = parsed_batch(batch(RECORD))
+    spaced = batch(RECORD.replace("<", "\n <!-- ! --><").replace("\n <!-- ! --></", "</")).decode()
+    named = spaced.replace("Request>", 'Request xmlns="https://route53.amazonaws.com/doc/2013-04-01/">', 1)
+    assert plain == parsed_batch(spaced.encode()) == parsed_batch(named.encode("utf-16"))
 
 
 def test_errors_have_each_services_own_shape_and_modelled_status() -> None:

@@ -178,6 +178,31 @@ def test_health_checks_are_made_once_a_reference_and_updated_by_version(lab: Con
         ({"Type": "CLOUDWATCH_METRIC", "AlarmIdentifier": {"Region": "eu-west-1", "Name": "a"}}, "only in us-east-1"),
         ({"Type": "GOPHER", "IPAddress": "127.0.0.1"}, "enum value set"),
         ({"Type": "HTTP", "IPAddress": "127.0.0.1", "FailureThreshold": 11}, "less than or equal to 10"),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "Regions": ["us-east-1"] * 3}, "at least three, each once"),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "Regions": ["us-east-2"] * 3}, "enum value set"),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "Port": 65536}, "less than or equal to 65535"),
+        ({"Type": "HTTP", "IPAddress": "::1%lo"}, "Invalid IP address"),
+        ({"Type": "HTTP", "FullyQualifiedDomainName": "a." * 128}, "less than or equal to 255"),
+        ({"Type": "HTTP_STR_MATCH", "IPAddress": "127.0.0.1", "SearchString": "x" * 256}, "less than or equal to 255"),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "SearchString": "x"}, "SearchString must not be specified"),
+        (
+            {"Type": "TCP", "IPAddress": "127.0.0.1", "Port": 9, "ResourcePath": "/"},
+            "ResourcePath must not be specified",
+        ),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "ChildHealthChecks": ["x"]}, "ChildHealthChecks must not be"),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "HealthThreshold": 1}, "HealthThreshold must not be"),
+        ({"Type": "HTTP", "IPAddress": "127.0.0.1", "RoutingControlArn": "x"}, "RoutingControlArn must not be"),
+        (
+            {"Type": "HTTP", "IPAddress": "127.0.0.1", "AlarmIdentifier": {"Region": "us-east-1", "Name": "a"}},
+            "AlarmIdentifier must not be",
+        ),
+        ({"Type": "CALCULATED", "HealthThreshold": 1, "IPAddress": "127.0.0.1"}, "IPAddress must not be"),
+        ({"Type": "CALCULATED", "ChildHealthChecks": []}, "HealthThreshold must be specified"),
+        ({"Type": "CALCULATED", "HealthThreshold": 257}, "less than or equal to 256"),
+        ({"Type": "CALCULATED", "HealthThreshold": 1, "ChildHealthChecks": ["x"] * 257}, "less than or equal to 256"),
+        ({"Type": "CLOUDWATCH_METRIC"}, "AlarmIdentifier must be specified"),
+        ({"Type": "RECOVERY_CONTROL"}, "RoutingControlArn must be specified"),
+        ({"Type": "RECOVERY_CONTROL", "RoutingControlArn": "x", "RequestInterval": 10}, "RequestInterval must not be"),
     ],
 )
 def test_health_checks_that_route_53_would_refuse_are_refused(
@@ -293,6 +318,22 @@ def test_accelerated_recovery_is_kept_and_shown(lab: ControlLab, zone: str) -> N
 
 
 @pytest.mark.parametrize(
+    "place",
+    [
+        {"GeoLocation": {"ContinentCode": "EU", "CountryCode": "DE"}},
+        {"GeoLocation": {"ContinentCode": "NA", "SubdivisionCode": "CA"}},
+        {"GeoProximityLocation": {"Coordinates": {"Latitude": "1.234", "Longitude": "0"}}},
+        {"GeoProximityLocation": {"Coordinates": {"Latitude": "005", "Longitude": "0"}}},
+        {"GeoProximityLocation": {"Coordinates": {"Latitude": "0", "Longitude": "180.01"}}},
+        {"GeoProximityLocation": {"AWSRegion": "us-east-1", "Bias": 100}},
+    ],
+)
+def test_a_location_of_no_form_is_an_invalid_input(lab: ControlLab, zone: str, place: dict[str, Any]) -> None:
+    made = a_record(f"x.{name_of(lab, zone)}", SetIdentifier="a", **place)
+    assert refusal(change, lab, zone, ("CREATE", made))[:2] == ("InvalidInput", 400)
+
+
+@pytest.mark.parametrize(
     ("record", "words"),
     [
         ({"GeoLocation": {}}, "exactly one of ContinentCode and CountryCode"),
@@ -323,6 +364,16 @@ def test_an_alias_leads_to_a_record_of_its_zone_or_to_a_name_of_aws(
     change(lab, zone, ("CREATE", {**made, "AliasTarget": {**alias, "DNSName": "d1.cloudfront.net"}}))
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "x", "\u0663", "1_0", "9" * 5_000])
+def test_the_size_of_a_page_is_a_number(lab: ControlLab, size: str) -> None:
+    client = lab.client("route53")
+    for listing in (client.list_hosted_zones, client.list_health_checks, client.list_traffic_policies):
+        code, status, message = refusal(listing, MaxItems=size)
+        assert (code, status) == ("InvalidInput", 400) and "MaxItems" in message
+    if size != "0":  # a listing may go on where it begins
+        assert refusal(client.list_cidr_collections, NextToken=size)[:2] == ("InvalidInput", 400)
+
+
 @pytest.mark.parametrize("name", ["", ".", "*.test"])
 def test_a_zone_needs_a_name(lab: ControlLab, name: str) -> None:
     client = lab.client("route53")
@@ -336,6 +387,7 @@ def test_what_a_request_of_a_health_checker_cannot_carry_is_refused(lab: Control
         ("ResourcePath", "/a b"),
         ("FullyQualifiedDomainName", "a.test\r\nX-Forged: yes"),
         ("FullyQualifiedDomainName", f"{'a' * 64}.test"),
+        ("FullyQualifiedDomainName", "http://a.test/"),
     ):
         config = {"Type": "HTTP", "IPAddress": "127.0.0.9", member: value}
         code, _, message = refusal(client.create_health_check, CallerReference=member + value, HealthCheckConfig=config)

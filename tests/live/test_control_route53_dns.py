@@ -103,6 +103,8 @@ def test_a_resolvers_place_counts_where_no_client_subnet_is_given(lab: ControlLa
     assert told_by_api(lab, zone, f"geo.{ZONE}", ResolverIP=by_country["IE"])[1] == ["192.0.2.3"]
     both = {"ResolverIP": by_country["IE"], "EDNS0ClientSubnetIP": by_country["US"]}
     assert told_by_api(lab, zone, f"geo.{ZONE}", **both)[1] == ["192.0.2.4"]
+    hidden = {**both, "EDNS0ClientSubnetMask": "0"}
+    assert told_by_api(lab, zone, f"geo.{ZONE}", **hidden)[1] == ["192.0.2.3"]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,10 @@ def test_a_resolvers_place_counts_where_no_client_subnet_is_given(lab: ControlLa
         ({"ResolverIP": "nowhere"}, "InvalidInput"),
         ({"EDNS0ClientSubnetIP": "192.0.2.0", "EDNS0ClientSubnetMask": "33"}, "InvalidInput"),
         ({"EDNS0ClientSubnetMask": "24"}, "InvalidInput"),
+        ({"EDNS0ClientSubnetIP": "192.0.2.0", "EDNS0ClientSubnetMask": "\u0663"}, "InvalidInput"),
+        ({"EDNS0ClientSubnetIP": "2001:db8::", "EDNS0ClientSubnetMask": "129"}, "InvalidInput"),
+        ({"EDNS0ClientSubnetIP": "fe80::1%lo"}, "InvalidInput"),
+        ({"ResolverIP": "fe80::1%lo"}, "InvalidInput"),
         ({"HostedZoneId": "ZABSENT"}, "NoSuchHostedZone"),
     ],
 )

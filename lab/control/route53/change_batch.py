@@ -12,6 +12,7 @@ from typing import Literal
 
 from lab.control.aws_error import AwsError
 from lab.control.route53 import names
+from lab.control.route53.policy_endpoints import CLOUDFRONT_ZONE
 from lab.control.route53.record_locations import location_problem
 from lab.control.route53.record_values import normal_value, problem_with
 from lab.control.route53.zone_records import Key, ZoneRecords, key_of
@@ -167,6 +168,8 @@ def _alias_problem(record: RecordSet, name: str) -> str | None:
         )
     if record.type in ("NS", "SOA"):
         return f"Invalid request: an alias of type {record.type} is not permitted (Name={name})"
+    if record.alias is not None and record.alias.evaluate_target_health and _is_cloudfront(record):
+        return f"Invalid request: an alias to CloudFront cannot evaluate its target's health (Name={name})"
     if record.multivalue:
         return f"Invalid request: an alias cannot be a multivalue answer record (Name={name})"
     return None
@@ -260,9 +263,20 @@ def _same_type_problem(name: str, record_type: str, group: list[RecordSet]) -> s
                     f"be created as another {policy} RRSet exists with the same name, type and {policy} value"
                 )
             seen.add(unique(record))
-    if policy == "failover" and any(r.alias is not None and not r.alias.evaluate_target_health for r in group):
+    return _failover_problem(shown, group) if policy == "failover" else None
+
+
+def _failover_problem(shown: str, group: list[RecordSet]) -> str | None:
+    aliases = [record.alias for record in group if record.alias is not None and not _is_cloudfront(record)]
+    if not all(alias.evaluate_target_health for alias in aliases):
         return f"Invalid request: a failover alias must evaluate its target's health (Name={shown})"
+    if len(group) > 1 and all(map(_is_cloudfront, group)):
+        return f"Invalid request: not both failover aliases can lead to CloudFront (Name={shown})"
     return None
+
+
+def _is_cloudfront(record: RecordSet) -> bool:
+    return record.alias is not None and record.alias.hosted_zone_id == CLOUDFRONT_ZONE
 
 
 def _cname_problem(zone: HostedZone, name: str, record_type: str, records: ZoneRecords) -> str | None:

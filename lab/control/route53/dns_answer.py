@@ -13,6 +13,7 @@ from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
 from lab.control.route53 import names
 from lab.control.route53.delegation_sets import delegation_set_of
+from lab.control.route53.paging import whole_number
 from lab.control.route53.state import Route53State
 from lab.core.geography import Geography, great_circle_km
 from lab.core.topology import Topology
@@ -64,6 +65,8 @@ def resolver_near(region: str, topology: Topology, geography: Geography) -> str:
 
 def _address(member: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
+        if "%" in text:
+            raise ValueError("a scope has no place in it")
         return ipaddress.ip_address(text)
     except ValueError:
         raise AwsError("InvalidInput", f"Invalid {member} {text!r}: expected an IPv4 or IPv6 address") from None
@@ -76,7 +79,7 @@ def _subnet(given: dict[str, Any]) -> str | None:
             raise AwsError("InvalidInput", "EDNS0ClientSubnetMask needs an EDNS0ClientSubnetIP")
         return None
     address = _address("EDNS0ClientSubnetIP", text)
-    bits = str(DEFAULT_BITS[address.version]) if mask is None else str(mask)
-    if not bits.isdecimal() or int(bits) > address.max_prefixlen:
+    bits = DEFAULT_BITS[address.version] if mask is None else whole_number(mask)
+    if bits is None or bits > address.max_prefixlen:
         raise AwsError("InvalidInput", f"Invalid EDNS0ClientSubnetMask {mask!r}: expected 0 to {address.max_prefixlen}")
     return f"{address}/{bits}"

@@ -27,6 +27,16 @@ PAGE_MAX = 1_000
 DEFAULT_PORTS = {"HTTP": 80, "HTTP_STR_MATCH": 80, "HTTPS": 443, "HTTPS_STR_MATCH": 443}
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f]")
 PROBED = ("HTTP", "HTTPS", "HTTP_STR_MATCH", "HTTPS_STR_MATCH", "TCP")
+_ONLY_FOR = {
+    "AlarmIdentifier": ("CLOUDWATCH_METRIC",),
+    "InsufficientDataHealthStatus": ("CLOUDWATCH_METRIC",),
+    "RoutingControlArn": ("RECOVERY_CONTROL",),
+    "ChildHealthChecks": ("CALCULATED",),
+    "HealthThreshold": ("CALCULATED",),
+    "IPAddress": PROBED,
+    "FullyQualifiedDomainName": PROBED,
+}
+"""Members that say what a check looks at, and the types that look there."""
 
 ReadStatus = Callable[[str], Awaitable[dict[str, Any]]]
 """A health check's id to what the probers know of it (docs/architecture.md). Raises AwsError."""
@@ -170,8 +180,8 @@ def _check_of(given: dict[str, Any], reference: str, health_check_id: str) -> He
         raise AwsError(
             "InvalidInput", f"Invalid region {unknown[0]}; health checkers are in {', '.join(CHECKER_REGIONS)}"
         )
-    if regions and len(regions) < 3:
-        raise AwsError("InvalidInput", "If you specify regions, you must specify at least three.")
+    if regions and len(set(regions)) < max(3, len(regions)):
+        raise AwsError("InvalidInput", "If you specify regions, you must specify at least three, each once.")
     interval = given.get("RequestInterval", 30)
     if interval not in (10, 30):
         raise AwsError("InvalidInput", f"Invalid request interval {interval}: expected 10 or 30")
@@ -208,6 +218,8 @@ def _check_members(kind: str, given: dict[str, Any]) -> None:
         except ValueError:
             raise AwsError("InvalidInput", f"Invalid IP address: {address}") from None
         refused = parsed.is_multicast or parsed.is_link_local or parsed.is_reserved or parsed.is_unspecified
+        if "%" in address:
+            raise AwsError("InvalidInput", f"Invalid IP address: {address}")
         if refused and not parsed.is_loopback:  # ::1 is reserved too
             raise AwsError("InvalidInput", f"Invalid IP address: {address} is multicast, link-local or reserved")
     if domain:
@@ -215,6 +227,8 @@ def _check_members(kind: str, given: dict[str, Any]) -> None:
             to_wire(domain)
         except NameSyntaxError as error:
             raise AwsError("InvalidInput", f"Invalid FullyQualifiedDomainName {domain!r}: {error}") from None
+        if re.search("[/:?#@]", domain):
+            raise AwsError("InvalidInput", f"Invalid FullyQualifiedDomainName {domain!r}: expected a name, not a URL")
     for member in ("FullyQualifiedDomainName", "ResourcePath"):
         if _UNSENDABLE.search(given.get(member) or ""):
             raise AwsError("InvalidInput", f"Invalid {member} {given[member]!r}: no spaces and control characters")
@@ -235,8 +249,12 @@ def _check_members(kind: str, given: dict[str, Any]) -> None:
         raise AwsError(
             "InvalidInput", "RoutingControlArn must be specified for health checks of type RECOVERY_CONTROL."
         )
-    if kind not in PROBED and (address or domain):
-        raise AwsError("InvalidInput", f"IPAddress and FullyQualifiedDomainName are not for checks of type {kind}.")
+    for member, kinds in _ONLY_FOR.items():
+        if given.get(member) and kind not in kinds:
+            raise AwsError("InvalidInput", f"{member} must not be specified for health checks of type {kind}.")
+    for member in ("RequestInterval", "FailureThreshold", "MeasureLatency") if kind == "RECOVERY_CONTROL" else ():
+        if given.get(member):
+            raise AwsError("InvalidInput", f"{member} must not be specified for health checks of type {kind}.")
 
 
 def _config(check: HealthCheck) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -12,19 +13,25 @@ PAGE_MAX = 300
 T = TypeVar("T")
 
 
+def whole_number(text: str) -> int | None:
+    """The number that a text of digits is; None for any other text, and for numbers that no listing is as long as."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
 def page_size(call: Call, name: str = "MaxItems", most: int = PAGE_MAX) -> int:
     """How many items a listing gives: what was asked for, at most `most`. Raises AwsError for no number."""
     given = str(call.parameters.get(name, most))
-    if not given.isdecimal() or int(given) < 1:
-        raise AwsError("InvalidInput", f"Invalid value for {name}: {given!r}, expected 1 to {most}")
-    return min(int(given), most)
+    number = whole_number(given)
+    if not number:
+        raise AwsError("InvalidInput", f"Invalid value for {name}: {given!r:.100}, expected 1 to {most}")
+    return min(number, most)
 
 
 def token_page(call: Call, items: Sequence[T], most: int = 100) -> tuple[Sequence[T], str | None]:
     """The page that NextToken and MaxResults ask for, and the token of the following one. Raises InvalidInput."""
-    token = call.parameters.get("NextToken")
-    if token is not None and not (token.isdecimal() and int(token) <= len(items)):
-        raise AwsError("InvalidInput", f"Invalid value for NextToken: {token!r}")
-    start = int(token or 0)
+    token = call.parameters.get("NextToken", "0")
+    start = whole_number(token)
+    if start is None or start > len(items):
+        raise AwsError("InvalidInput", f"Invalid value for NextToken: {token!r:.100}")
     end = start + page_size(call, "MaxResults", most)
     return items[start:end], str(end) if end < len(items) else None

@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
+from lab.control.route53.paging import whole_number
 from lab.control.route53.recovery_state import RecoveryState, RoutingControl
 
 ENTRIES_MAX = 10
@@ -77,9 +78,10 @@ class RecoveryClusterPlane:
 
 def _start(call: Call, most: int) -> int:
     token = call.parameters.get("NextToken", "0")
-    if not token.isdecimal() or int(token) > most:
-        raise AwsError("ValidationException", f"NextToken {token!r} is of no listing.")
-    return int(token)
+    start = whole_number(token)
+    if start is None or start > most:
+        raise AwsError("ValidationException", f"NextToken {token!r:.100} is of no listing.")
+    return start
 
 
 def _word(control: RoutingControl) -> str:

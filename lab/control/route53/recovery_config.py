@@ -13,6 +13,7 @@ from typing import Any
 
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
+from lab.control.route53.paging import whole_number
 from lab.control.route53.recovery_state import Cluster, ControlPanel, RecoveryState, RoutingControl
 
 ACCOUNT = "000000000000"
@@ -249,9 +250,9 @@ def _check_quota(what: str, count: int, most: int) -> None:
 
 def _page(call: Call, member: str, items: list[Any]) -> dict[str, Any]:
     token = call.parameters.get("NextToken", "0")
-    if not token.isdecimal() or int(token) > len(items):
-        raise AwsError("ValidationException", f"NextToken {token!r} is of no listing.")
-    start = int(token)
+    start = whole_number(token)
+    if start is None or start > len(items):
+        raise AwsError("ValidationException", f"NextToken {token!r:.100} is of no listing.")
     end = start + int(call.parameters.get("MaxResults", PAGE_MAX))
     return {member: items[start:end], "NextToken": str(end) if end < len(items) else None}
 

@@ -31,9 +31,7 @@ def record_set_of(given: dict[str, Any]) -> RecordSet:
         weight=given.get("Weight"),
         region=given.get("Region"),
         failover=given.get("Failover"),
-        geo_location=None
-        if geo is None
-        else GeoLocation(geo.get("ContinentCode"), geo.get("CountryCode"), geo.get("SubdivisionCode")),
+        geo_location=None if geo is None else _geo_location(geo),
         geoproximity=None if proximity is None else _proximity(proximity),
         cidr=cidr and CidrRouting(cidr["CollectionId"], cidr["LocationName"]),
         multivalue=given.get("MultiValueAnswer", False),
@@ -42,19 +40,27 @@ def record_set_of(given: dict[str, Any]) -> RecordSet:
     )
 
 
+def _geo_location(given: dict[str, Any]) -> GeoLocation:
+    continent, country, subdivision = (given.get(f"{name}Code") for name in ("Continent", "Country", "Subdivision"))
+    if continent is not None and (country is not None or subdivision is not None):
+        message = "Invalid GeoLocation: expected exactly one of ContinentCode and CountryCode; only a country has a"
+        raise AwsError("InvalidInput", f"{message} SubdivisionCode")
+    return GeoLocation(continent, country, subdivision)
+
+
 def _proximity(given: dict[str, Any]) -> GeoProximityLocation:
     coordinates = given.get("Coordinates")
     latitude = longitude = None
     if coordinates is not None:
-        latitude = _degrees("Latitude", coordinates["Latitude"], 90)
-        longitude = _degrees("Longitude", coordinates["Longitude"], 180)
+        latitude = _degrees("Latitude", coordinates["Latitude"], 2, 90)
+        longitude = _degrees("Longitude", coordinates["Longitude"], 3, 180)
     return GeoProximityLocation(
         given.get("AWSRegion"), given.get("LocalZoneGroup"), latitude, longitude, given.get("Bias", 0)
     )
 
 
-def _degrees(member: str, text: str, most: int) -> float:
-    if not re.fullmatch(r"[-+]?[0-9]{1,3}(\.[0-9]{0,2})?", text) or abs(float(text)) > most:
+def _degrees(member: str, text: str, digits: int, most: int) -> float:
+    if not re.fullmatch(rf"[-+]?[0-9]{{1,{digits}}}(\.[0-9]{{0,2}})?", text) or abs(float(text)) > most:
         raise AwsError("InvalidInput", f"Invalid {member} {text!r}: -{most} to {most} with at most two decimals")
     return float(text)
 
