@@ -37,6 +37,7 @@ HEALTH_CHECKS = {
     "HealthyThresholdCount": 2,
     "UnhealthyThresholdCount": 2,
 }
+LATE = "no answer in time"
 LOCALSTACK_EVERY_S = 1.0
 """LocalStack takes tens of milliseconds of a processor for a request: more would only measure that."""
 
@@ -88,7 +89,12 @@ class Items:
             self.weigh(region, {balancer["LoadBalancerArn"]: 128})
             self.force_health(region, "")
         self.ga.update_listener(ListenerArn=self.listener, ClientAffinity="NONE")
-        self.lab.eventually(lambda: set(self.health().values()) == {"HEALTHY"}, within_s=1800.0)
+        self.lab.eventually(self._all_healthy, within_s=1800.0)
+
+    def _all_healthy(self) -> bool:
+        health = self.health()
+        assert set(health.values()) == {"HEALTHY"}, health
+        return True
 
 
 def accelerator_client(lab: Lab) -> Any:
@@ -235,6 +241,8 @@ def call(lab: Lab, place: str, name: str, path: str = "/health", address: str | 
             request = f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
             sock.sendall(proxy_protocol.format_v1(source, (address, 80)) + request)
             data = b"".join(iter(lambda: sock.recv(65536), b""))
+    except TimeoutError:
+        return done(None, 0, LATE)
     except OSError as error:
         return done(None, 0, str(error) or type(error).__name__)
     head = data.partition(b"\r\n\r\n")[0].decode("latin-1")

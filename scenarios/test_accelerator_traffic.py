@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from accelerated_items import (
     ANYCAST,
+    LATE,
     Call,
     Items,
     accelerator_status,
@@ -24,6 +25,7 @@ from accelerated_items import (
 )
 
 from lab.testing import Lab
+from lab.testing.waiting import on_time
 
 PLACES = ("dublin", "newyork", "tokyo")
 EVERY_S = 0.03
@@ -42,8 +44,12 @@ def items(lab: Lab) -> Items:
     return made
 
 
-def failed(calls: list[Call]) -> list[Call]:
-    return [one for one in calls if not one.good]
+def check_all_answered(calls: list[Call]) -> None:
+    """None failed. One that only was late fails the test in another way: for that the machine can be the reason."""
+    failed = [one for one in calls if not one.good]
+    assert [one for one in failed if one.why != LATE] == []
+    with on_time():
+        assert failed == []
 
 
 def test_a_region_is_dialled_down_and_back_without_a_failed_request(lab: Lab, items: Items) -> None:
@@ -55,7 +61,7 @@ def test_a_region_is_dialled_down_and_back_without_a_failed_request(lab: Lab, it
         items.dial(east, 100.0)
         lab.eventually(served_by(calls, "dublin", ANYCAST, east), within_s=WITHIN_S)
     assert len(calls) >= 15
-    assert failed(calls) == []
+    check_all_answered(calls)
     assert {one.region for one in calls if one.place == "tokyo"} == {west}
 
 
@@ -68,7 +74,7 @@ def test_weights_shift_traffic_to_the_shares_that_they_say(lab: Lab, items: Item
     lab.eventually(lambda: set(_endpoints(lab, east).values()) == {"HEALTHY"}, within_s=WITHIN_S)
     before = _flows(lab, east)
     calls = [call(lab, "dublin", ANYCAST, "/get/one", items.addresses[n % 2]) for n in range(count)]
-    assert failed(calls) == []
+    check_all_answered(calls)
     after = _flows(lab, east)
     seen = after[canary] - before[canary]
     assert seen + after[stable] - before[stable] == count
@@ -102,7 +108,7 @@ def test_while_a_regions_load_balancer_is_unhealthy_the_static_addresses_keep_an
         assert items.health() == {east: "UNHEALTHY", west: "HEALTHY"}
         items.force_health(east, "")
         lab.eventually(served_by(calls, "dublin", ANYCAST, east), within_s=WITHIN_S)
-    assert failed(calls) == []
+    check_all_answered(calls)
 
 
 def test_with_all_regions_unhealthy_the_closest_one_serves(lab: Lab, items: Items) -> None:
@@ -113,7 +119,7 @@ def test_with_all_regions_unhealthy_the_closest_one_serves(lab: Lab, items: Item
     with load(lab, ("dublin", "tokyo"), (ANYCAST,), "/get/one", EVERY_S) as calls:
         lab.eventually(served_by(calls, "dublin", ANYCAST, east), within_s=WITHIN_S)
         lab.eventually(served_by(calls, "tokyo", ANYCAST, west), within_s=WITHIN_S)
-    assert failed(calls) == []
+    check_all_answered(calls)
 
 
 def test_sticky_clients_stay_where_they_are(lab: Lab, items: Items) -> None:
@@ -126,7 +132,7 @@ def test_sticky_clients_stay_where_they_are(lab: Lab, items: Items) -> None:
     for place in PLACES:
         for address in addresses:
             calls = [call(lab, place, ANYCAST, "/get/one", address) for _ in range(10)]
-            assert failed(calls) == []
+            check_all_answered(calls)
             assert len({one.region for one in calls}) == 1
 
 
@@ -139,7 +145,7 @@ def test_cloudwatch_counts_what_was_served(lab: Lab, items: Items) -> None:
 
     before = served()
     count = 20
-    assert failed([call(lab, "dublin", ANYCAST, "/get/one", items.addresses[0]) for _ in range(count)]) == []
+    check_all_answered([call(lab, "dublin", ANYCAST, "/get/one", items.addresses[0]) for _ in range(count)])
     lab.eventually(lambda: served() >= before + count, within_s=WITHIN_S)
     if "us-west-2" in lab.topology.region_codes:
         name = items.accelerator.rpartition("/")[2]

@@ -49,10 +49,14 @@ def _threads(roots: tuple[int, ...]) -> dict[str, tuple[int, int]]:
     """Nanoseconds that each thread ran and waited, since it began."""
     found = {}
     for pid in (os.getpid(), *(pid for pid, _ in process_tree(*roots))):
-        for entry in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            threads = list(Path(f"/proc/{pid}/task").iterdir())
+        except OSError:  # the process ended
+            continue
+        for thread in threads:
             try:
-                ran, waited = entry.read_text().split()[:2]
+                ran, waited = (thread / "schedstat").read_text().split()[:2]
             except (OSError, ValueError):  # the thread ended, or the kernel does not count
                 continue
-            found[entry.parent.name] = (int(ran), int(waited))
+            found[thread.name] = (int(ran), int(waited))
     return found

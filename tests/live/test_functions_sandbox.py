@@ -180,6 +180,35 @@ def test_a_changed_function_gets_new_environments_after_the_current_event(tmp_pa
     asyncio.run(scenario())
 
 
+def test_an_event_that_outlasts_two_changes_leaves_no_environment_of_the_old_function(tmp_path: Path) -> None:
+    source = """
+        import os, time
+
+        def handler(event, context):
+            while event and not os.path.exists(event):
+                time.sleep(0.01)
+            return os.environ["V"]
+    """
+
+    async def scenario() -> None:
+        old = write_function(tmp_path, source, environment={"V": "old"})
+        async with region_of(tmp_path, [old], environments_max=1) as region:
+            assert await region.call() == "old"
+            over = tmp_path / "over"
+            running = asyncio.ensure_future(region.call(str(over)))
+            await region.begun()
+            region.publish(write_function(tmp_path, source, code_dir=old.code_dir, environment={"V": "new"}))
+            changed = write_function(
+                tmp_path, source, code_dir=old.code_dir, environment={"V": "new"}, reserved_concurrency=5
+            )
+            region.publish(changed)  # environments do not see that
+            over.touch()
+            assert await running == "old"
+            assert await region.call() == "new"
+
+    asyncio.run(scenario())
+
+
 def test_a_change_that_environments_do_not_see_keeps_them(tmp_path: Path) -> None:
     async def scenario() -> None:
         function = write_function(tmp_path, PID)

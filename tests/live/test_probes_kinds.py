@@ -321,5 +321,15 @@ def test_a_body_of_several_tls_records_is_searched_whole(tmp_path: Path) -> None
 
 
 def test_plain_http_behind_an_https_check_fails() -> None:
-    result = probed(check("HTTPS"), b"HTTP/1.1 200 OK\r\n\r\n")
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)  # as HTTP servers do, at the first byte that is none of a request
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async def main() -> ProbeResult:
+        async with await asyncio.start_server(serve, ADDRESS, 0) as server:
+            return await probed_once(check("HTTPS"), ADDRESS, server.sockets[0].getsockname()[1], Patient())
+
+    result = asyncio.run(main())
     assert not result.ok
+    assert result.reason.startswith("Failure: The TLS handshake failed: ")

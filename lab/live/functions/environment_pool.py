@@ -78,13 +78,12 @@ class EnvironmentPool:
 
     def replace(self, function: Function) -> None:
         """Go on with a changed function: environments of the old one end after their current event."""
-        old, self.function = self.function, function
-        if _same_environment(old, function):
-            for environment in self._environments:
+        self.function = function
+        for environment in list(self._environments):
+            if _same_environment(environment.function, function):
                 environment.function = function
-            return
-        for environment in list(self._idle):
-            self._end(environment)
+            elif environment in self._idle:
+                self._end(environment)
 
     def end_idle(self, idle_s: float) -> None:
         """End the environments that have been free for so long."""
