@@ -29,6 +29,8 @@ from lab.live.dns_udp import DnsUdpListener
 from lab.live.documents import DocumentStore
 from lab.live.listening import bind_tcp, explain_bind_error
 
+WAITING_AT_ONCE_MAX = 16
+
 
 class DnsServer:
     """Answers from the documents `zones` and `endpoints`; `health` tells a health check's status by its id.
@@ -99,9 +101,12 @@ class DnsServer:
         self._answerer.replace_resolver(self._resolver(self._answerer.resolver.catalog))
 
     def answer_waiting(self) -> None:
-        """Answer at once what has come over UDP: for work on the same loop that takes its time."""
+        """Answer at once what has come over UDP: for work on the same loop that takes its time.
+
+        A flood has to wait: that work is a probe, which measures how long its endpoint takes.
+        """
         if self._udp is not None:
-            self._udp.drain()
+            self._udp.drain(WAITING_AT_ONCE_MAX)
 
     def _on_health(self, health_check_id: str, healthy: bool) -> None:
         self._answerer.forget_health(health_check_id)

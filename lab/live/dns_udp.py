@@ -30,12 +30,12 @@ class DnsUdpListener:
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._socket.close()
 
-    def drain(self) -> None:
-        """Answer the queries that have come, `DATAGRAMS_PER_WAKE_MAX` at most, without waiting for others."""
+    def drain(self, datagrams_max: int = DATAGRAMS_PER_WAKE_MAX) -> None:
+        """Answer the queries that have come, so many at most, without waiting for others."""
         receive, send = self._socket.recvfrom, self._socket.sendto
         answerer = self._answerer
         tables = answerer.ready_udp
-        for _ in range(DATAGRAMS_PER_WAKE_MAX):
+        for _ in range(datagrams_max):
             try:
                 packet, peer = receive(QUERY_BYTES_MAX)
             except (BlockingIOError, InterruptedError):
