@@ -24,7 +24,12 @@ from lab.core.zone import (
 from lab.core.zone_change import ZonesChange, changed_zones
 
 ZONE = HostedZone("Z1", "example.com.", apex_records("Z1", "example.com."))
-COLLECTIONS = (CidrCollection("collection", "offices", (CidrLocation("berlin", ("198.51.100.0/24",)),)),)
+COLLECTIONS = (
+    CidrCollection("collection", "offices", (CidrLocation("berlin", ("198.51.100.0/24",)),)),
+    CidrCollection("other", "homes"),
+)
+HERE = AliasTarget("Z1", "example.com.", False)
+MANY = tuple(f"192.0.{n // 250}.{n % 250}" for n in range(401))
 WWW = RecordSet("www.example.com.", "A", 60, ("192.0.2.1",))
 
 Action = Literal["CREATE", "DELETE", "UPSERT"]
@@ -87,6 +92,35 @@ def test_all_reasons_are_told_at_once() -> None:
         ((("CREATE", replace(WWW, set_identifier="a", geo_location=GeoLocation("EU", "DE"))),), "exactly one of"),
         ((("CREATE", replace(WWW, set_identifier="a", geo_location=GeoLocation(None, "XX"))),), "no geolocation XX"),
         ((("DELETE", ZONE.record_sets[0]),), "at least one NS record"),
+        ((("CREATE", WWW), ("DELETE", WWW), ("DELETE", WWW)), "twice in one change batch"),
+        ((("CREATE", replace(WWW, ttl=2**31)),), "expected 0 to 2147483647"),
+        ((("CREATE", replace(WWW, values=MANY)),), "than 400 values"),
+        ((("CREATE", replace(WWW, set_identifier="a", weight=1, values=("192.0.2.1", "192.0.2.2"))),), "exactly one"),
+        ((("CREATE", replace(WWW, set_identifier="a", region="us-east-1", values=MANY[:2])),), "exactly one"),
+        ((("CREATE", replace(WWW, set_identifier="a", multivalue=True, ttl=None, values=(), alias=HERE)),), "multi"),
+        ((("CREATE", replace(WWW, type="NS", ttl=None, values=(), alias=HERE)),), "alias of type NS"),
+        ((("CREATE", replace(WWW, ttl=None, values=(), alias=replace(HERE, dns_name=WWW.name))),), "target itself"),
+        (
+            (
+                ("CREATE", replace(WWW, set_identifier="a", failover="PRIMARY")),
+                ("CREATE", replace(WWW, set_identifier="b", failover="PRIMARY")),
+            ),
+            "another failover RRSet exists",
+        ),
+        (
+            (
+                ("CREATE", replace(WWW, set_identifier="a", geo_location=GeoLocation("EU"))),
+                ("CREATE", replace(WWW, set_identifier="b", geo_location=GeoLocation("EU"))),
+            ),
+            "another geolocation RRSet exists",
+        ),
+        (
+            (
+                ("CREATE", replace(WWW, set_identifier="a", cidr=CidrRouting("collection", "*"))),
+                ("CREATE", replace(WWW, set_identifier="b", cidr=CidrRouting("other", "*"))),
+            ),
+            "the same CIDR collection",
+        ),
         ((("DELETE", ZONE.record_sets[1]),), "exactly one SOA record"),
         (
             (("CREATE", replace(WWW, set_identifier="a", weight=1)), ("CREATE", WWW)),
@@ -141,6 +175,37 @@ def test_more_than_a_thousand_values_are_too_many_and_upserts_count_twice() -> N
     records = [replace(WWW, name=f"n{n}.example.com.") for n in range(501)]
     assert len(after(*(("CREATE", record) for record in records)).record_sets) == 503
     assert "limit of 1000" in messages(*(("UPSERT", record) for record in records))
+
+
+def test_values_of_more_than_32_000_characters_are_too_many_and_upserts_count_twice() -> None:
+    texts = [RecordSet(f"t{n}.example.com.", "TXT", 60, (f'"{"a" * 198}"',)) for n in range(160)]
+    after(*(("CREATE", record) for record in texts))
+    after(*(("UPSERT", record) for record in texts[:80]))
+    assert "limit of 32000 characters" in messages(*(("CREATE", record) for record in (*texts, WWW)))
+    assert "limit of 32000 characters" in messages(*(("UPSERT", record) for record in texts[:81]))
+
+
+def test_a_zone_has_ten_thousand_record_sets() -> None:
+    zone = replace(ZONE, record_sets=tuple(replace(WWW, name=f"n{n:05d}.example.com.") for n in range(9_997)))
+    zone = replace(zone, record_sets=(*ZONE.record_sets, *zone.record_sets))
+    full = after(("CREATE", WWW), zone=zone)
+    assert len(full.record_sets) == 10_000
+    after(("DELETE", WWW), ("CREATE", replace(WWW, name="x.example.com.")), zone=full)
+    with pytest.raises(AwsError, match="LimitsExceeded: a hosted zone has at most 10000"):
+        after(("CREATE", replace(WWW, name="x.example.com.")), zone=full)
+
+
+@pytest.mark.parametrize("policy", ["weighted", "geoproximity"])
+def test_a_name_has_a_hundred_records_of_a_type_and_thirty_by_geoproximity(policy: str) -> None:
+    most = {"weighted": 100, "geoproximity": 30}[policy]
+    records = [
+        replace(WWW, set_identifier=str(n), weight=1)
+        if policy == "weighted"
+        else replace(WWW, set_identifier=str(n), geoproximity=GeoProximityLocation(latitude=1.0, longitude=float(n)))
+        for n in range(most + 1)
+    ]
+    after(*(("CREATE", record) for record in records[:most]))
+    assert f"at most {most}" in messages(*(("CREATE", record) for record in records))
 
 
 def test_a_text_that_is_too_long_is_told_from_one_without_quotation_marks() -> None:

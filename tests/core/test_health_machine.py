@@ -196,6 +196,33 @@ def test_a_calculated_check_counts_its_healthy_children(threshold: int, down: in
     assert run.machine.is_healthy("parent") is healthy
 
 
+def test_a_disabled_child_counts_as_healthy() -> None:
+    parent = check("parent", "CALCULATED", child_health_checks=("a", "b"), health_threshold=2)
+    run = Run(parent, check("a", disabled=True), check("b"))
+    run.verdict = fails_from(0)
+    run.until(1_000)
+    assert run.machine.is_healthy("parent")
+    run.configure(parent, check("a", disabled=True, inverted=True), check("b"))
+    assert not run.machine.is_healthy("parent")
+
+
+def test_an_inverted_check_of_any_type_is_the_opposite_of_what_it_measures() -> None:
+    alarm = AlarmIdentifier("us-east-1", "alarm")
+    run = Run(
+        check("metric", "CLOUDWATCH_METRIC", alarm=alarm, inverted=True),
+        check("sum", "CALCULATED", child_health_checks=("child",), health_threshold=1, inverted=True),
+        check("control", "RECOVERY_CONTROL", routing_control_arn="arn", inverted=True),
+        check("child"),
+        arn=True,
+    )
+    names = ("metric", "sum", "control")
+    assert [run.machine.is_healthy(name) for name in names] == [False, False, False]  # no data yet
+    run.metric, run.verdict = False, fails_from(0)
+    run.configure(*(state.check for state in run.machine.states.values()), arn=False)
+    run.until(200_000)
+    assert [run.machine.is_healthy(name) for name in names] == [True, True, True]
+
+
 def test_a_calculated_check_follows_a_reported_child_at_once() -> None:
     run = Run(check("parent", "CALCULATED", child_health_checks=("child",), health_threshold=1), check("child"))
     run.faults(Fault("f", "health_reported", 0, health_check_id="child", healthy=False))
@@ -301,6 +328,23 @@ ALARM = Alarm("N", "m", (), "Average", 60, 3, 10.0, "GreaterThanThreshold")
 def test_an_alarm_is_breached_when_its_newest_data_points_all_are(values: list[float], status: bool | None) -> None:
     datapoints = {60 * n: float(value) for n, value in enumerate(values)}
     assert alarm_status(ALARM, datapoints) is status
+
+
+@pytest.mark.parametrize(
+    ("comparison", "breached"),
+    [
+        ("GreaterThanThreshold", {11.0}),
+        ("GreaterThanOrEqualToThreshold", {10.0, 11.0}),
+        ("LessThanThreshold", {9.0}),
+        ("LessThanOrEqualToThreshold", {9.0, 10.0}),
+    ],
+)
+@pytest.mark.parametrize("statistic", ["Average", "Minimum", "Maximum", "Sum", "SampleCount"])
+def test_every_comparison_and_statistic_of_a_standard_alarm_is_evaluated(
+    comparison: str, breached: set[float], statistic: str
+) -> None:
+    alarm = Alarm("N", "m", (), statistic, 60, 1, 10.0, comparison)
+    assert {value for value in (9.0, 10.0, 11.0) if alarm_status(alarm, {0: value}) is False} == breached
 
 
 def test_an_alarm_that_route_53_cannot_evaluate_has_insufficient_data() -> None:

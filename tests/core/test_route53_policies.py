@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from route53_world import World, record
 
-from lab.core.route53.policy import biased_distance_km
-from lab.core.topology import RoundTrip
+from lab.core.geography import Coordinates
+from lab.core.route53.origin import Origin
+from lab.core.route53.policy import biased_distance_km, tiers
+from lab.core.topology import Place, RoundTrip
 from lab.core.zone import CidrCollection, CidrLocation, CidrRouting, GeoLocation, GeoProximityLocation, RecordSet
 
 
@@ -89,6 +93,17 @@ def test_a_region_that_nobody_measured_comes_last_but_answers() -> None:
     assert world.answers("l") == {"us-west-2": 1.0}
     world.down.add("us-west-2")
     assert world.answers("l") == {"eusc-de-east-1": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("country", "order"), [("CN", ["cn-north-1", "ap-northeast-1"]), ("JP", ["ap-northeast-1", "cn-north-1"])]
+)
+def test_a_query_from_china_is_answered_with_beijing_whatever_the_latency(country: str, order: list[str]) -> None:
+    place = Place("somewhere", Coordinates(35.7, 139.7), country, "AS", None, "203.0.113.0/24")
+    origin = Origin(place, ipaddress.IPv4Network("203.0.113.0/24"), 24, True)
+    origins = World().origins
+    ranked = tiers(tuple(latency("ap-northeast-1", "cn-north-1")), origin, origins, {}).tiers
+    assert ranked[0][0].record.region == first
 
 
 def geo(value: str, check: str | None = None, **location: str) -> RecordSet:

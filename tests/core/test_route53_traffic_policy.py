@@ -12,6 +12,8 @@ from route53_world import World
 
 from lab.control.aws_error import AwsError
 from lab.control.route53.change_batch import RecordChange, changed
+from lab.control.route53.policy_endpoints import alias_target
+from lab.core.endpoint_name import EndpointNames
 from lab.core.route53.catalog import apex_records
 from lab.core.traffic_policy import PolicyEndpoint, TrafficPolicyError, parse_policy
 from lab.core.traffic_policy_records import PolicyInstance, policy_records
@@ -217,6 +219,47 @@ WEIGHTED = {"RuleType": "weighted", "Items": [to("a", Weight=1)]}
 def test_a_wrong_document_is_refused_with_where_and_why(text: str, message: str) -> None:
     with pytest.raises(TrafficPolicyError, match=message):
         parse_policy(text)
+
+
+def test_a_document_of_more_than_102_400_characters_is_refused() -> None:
+    whole = COMBINED + " " * (102_400 - len(COMBINED))
+    assert parse_policy(whole) == parse_policy(COMBINED)
+    with pytest.raises(TrafficPolicyError, match="longer than 102400 characters"):
+        parse_policy(whole + " ")
+
+
+def test_a_star_for_a_country_is_the_default() -> None:
+    for default in (
+        {"IsDefault": True},
+        {"IsDefault": "true"},
+        {"Country": "*"},
+        {"Country": "*", "IsDefault": "true"},
+    ):
+        rule = {"RuleType": "geo", "Locations": [to("a", **default)]}
+        (found,) = records(document("g", {"g": rule}, a="192.0.2.1"))
+        assert found.geo_location == GeoLocation(country_code="*")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "zone_id"),
+    [
+        ("cloudfront", "d1.cloudfront.net", "Z2FDTNDATAQYW2"),
+        ("application-load-balancer", "lb-1.us-east-1.elb.amazonaws.com", "Z35SXDOTRQ7X7K"),
+        ("elastic-load-balancer", "dualstack.lb-1.us-east-1.elb.amazonaws.com", "Z35SXDOTRQ7X7K"),
+        ("network-load-balancer", "lb-1.elb.us-east-1.amazonaws.com", None),
+        ("elastic-beanstalk", "app.us-east-1.elasticbeanstalk.com", None),
+    ],
+)
+def test_every_type_of_endpoint_becomes_an_alias_to_its_name(kind: str, name: str, zone_id: str | None) -> None:
+    target = alias_target(PolicyEndpoint(kind, name), EndpointNames(()))
+    assert target is not None and target.dns_name == f"{name}."
+    assert zone_id in (None, target.hosted_zone_id)
+    assert kind == "cloudfront" or alias_target(PolicyEndpoint(kind, "nowhere.test"), EndpointNames(())) is None
+
+
+def test_an_s3_website_is_an_alias_to_its_regions_endpoint() -> None:
+    target = alias_target(PolicyEndpoint("s3-website", "", "us-east-1"), EndpointNames(()))
+    assert target == AliasTarget("Z3AQBSTGFYJSTF", "s3-website-us-east-1.amazonaws.com.", False)
 
 
 @pytest.mark.parametrize("document", ["[" * 50_000, '{"a":' * 20_000])

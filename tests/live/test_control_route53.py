@@ -364,6 +364,26 @@ def test_an_alias_leads_to_a_record_of_its_zone_or_to_a_name_of_aws(
     change(lab, zone, ("CREATE", {**made, "AliasTarget": {**alias, "DNSName": "d1.cloudfront.net"}}))
 
 
+def test_an_account_has_two_hundred_health_checks(lab: ControlLab) -> None:
+    client = lab.client("route53")
+    config = {"Type": "CALCULATED", "HealthThreshold": 0}
+    made = []
+    for number in range(client.get_health_check_count()["HealthCheckCount"], 200):
+        found = client.create_health_check(CallerReference=f"many-{number}", HealthCheckConfig=config)
+        made.append(found["HealthCheck"]["Id"])
+    many = refusal(client.create_health_check, CallerReference="too-many", HealthCheckConfig=config)
+    for check_id in made:
+        client.delete_health_check(HealthCheckId=check_id)
+    assert many[:2] == ("TooManyHealthChecks", 400)
+
+
+def test_a_caller_reference_makes_one_zone(lab: ControlLab, zone: str) -> None:
+    client = lab.client("route53")
+    found = client.get_hosted_zone(Id=zone)["HostedZone"]
+    again = {"Name": found["Name"], "CallerReference": found["CallerReference"]}
+    assert refusal(client.create_hosted_zone, **again)[:2] == ("HostedZoneAlreadyExists", 409)
+
+
 @pytest.mark.parametrize("size", ["0", "-1", "x", "\u0663", "1_0", "9" * 5_000])
 def test_the_size_of_a_page_is_a_number(lab: ControlLab, size: str) -> None:
     client = lab.client("route53")

@@ -10,6 +10,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from cryptography.x509.oid import NameOID
 
 from lab.core.health_check import HealthCheck
 from lab.core.health_probe import (
+    NO_BODY,
+    NO_RESPONSE,
     TIMED_OUT,
     ProbeResult,
     Timings,
@@ -87,6 +90,9 @@ def probed(checked: HealthCheck, answer: bytes | None, context: ssl.SSLContext |
     [
         (b"HTTP/1.1 200 OK\r\n\r\n", True, "Success: HTTP Status Code 200, OK"),
         (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", True, "Success: HTTP Status Code 302, Found"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", True, "Success: HTTP Status Code 204, No Content"),
+        (b"HTTP/1.1 399 Odd\r\n\r\n", True, "Success: HTTP Status Code 399"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", False, "Failure: HTTP Status Code 400, Bad Request"),
         (b"HTTP/1.1 404 Not Found\r\n\r\n", False, "Failure: HTTP Status Code 404, Not Found"),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\n\r\n", False, "Failure: HTTP Status Code 503, "),
         (
@@ -206,6 +212,62 @@ def test_a_connection_that_nobody_takes_times_out(type: str) -> None:
     finally:
         for sock in (listener, *waiting):
             sock.close()
+
+
+@dataclass(frozen=True)
+class Noting(Clock):
+    """Notes what is limited to how many milliseconds. Only the last of so many limits is ever reached."""
+
+    count: int = 1
+    limits_ms: list[float] = field(default_factory=list)
+
+    def deadline_s(self, lab_ms: float, *, floor_s: float = 60.0) -> float:
+        self.limits_ms.append(lab_ms)
+        return 0.05 if len(self.limits_ms) == self.count else 60.0
+
+
+@pytest.mark.parametrize(("type", "limit_ms"), [("HTTP", 4_000), ("HTTPS", 4_000), ("TCP", 10_000)])
+def test_a_connection_has_four_seconds_and_that_of_a_tcp_check_ten(type: str, limit_ms: int) -> None:
+    clock = Noting()
+    listener, waiting = full_backlog()
+    try:
+        asyncio.run(probed_once(check(type), ADDRESS, listener.getsockname()[1], clock))
+    finally:
+        for sock in (listener, *waiting):
+            sock.close()
+    assert clock.limits_ms == [limit_ms]
+
+
+@pytest.mark.parametrize(
+    ("type", "sent", "limits_ms", "reason"),
+    [
+        ("HTTP", b"", [2_000], NO_RESPONSE),
+        ("HTTP_STR_MATCH", b"", [2_000], NO_RESPONSE),
+        ("HTTPS", b"", [2_000], NO_RESPONSE),  # the handshake counts as part of the response
+        ("HTTP_STR_MATCH", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhay", [2_000, 2_000], NO_BODY),
+    ],
+)
+def test_a_response_has_two_seconds_and_a_body_two_more(
+    type: str, sent: bytes, limits_ms: list[int], reason: str
+) -> None:
+    clock = Noting(count=len(limits_ms))
+
+    async def main() -> ProbeResult:
+        held: list[asyncio.StreamWriter] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            held.append(writer)
+            writer.write(sent)
+
+        async with await asyncio.start_server(serve, ADDRESS, 0) as server:
+            checked = check(type, search_string="needle")
+            result = await probed_once(checked, ADDRESS, server.sockets[0].getsockname()[1], clock)
+            for writer in held:
+                writer.close()
+            return result
+
+    result = asyncio.run(main())
+    assert (result.ok, result.reason, clock.limits_ms) == (False, reason, limits_ms)
 
 
 def test_a_connection_that_is_taken_late_is_one() -> None:
