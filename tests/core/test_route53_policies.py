@@ -95,10 +95,8 @@ def test_a_region_that_nobody_measured_comes_last_but_answers() -> None:
     assert world.answers("l") == {"eusc-de-east-1": 1.0}
 
 
-@pytest.mark.parametrize(
-    ("country", "order"), [("CN", ["cn-north-1", "ap-northeast-1"]), ("JP", ["ap-northeast-1", "cn-north-1"])]
-)
-def test_a_query_from_china_is_answered_with_beijing_whatever_the_latency(country: str, order: list[str]) -> None:
+@pytest.mark.parametrize(("country", "first"), [("CN", "cn-north-1"), ("JP", "ap-northeast-1")])
+def test_a_query_from_china_is_answered_with_beijing_whatever_the_latency(country: str, first: str) -> None:
     place = Place("somewhere", Coordinates(35.7, 139.7), country, "AS", None, "203.0.113.0/24")
     origin = Origin(place, ipaddress.IPv4Network("203.0.113.0/24"), 24, True)
     origins = World().origins
