@@ -236,13 +236,24 @@ def test_a_routing_control_moves_the_answer(lab: ControlLab, zone: str) -> None:
         eventually(lambda value=value: asked(lab, f"cell.{ZONE}")[1] == [value], f"the answer {value}")
 
 
-def test_answers_go_on_without_control_and_after_the_edge_was_killed(lab: ControlLab, zone: str) -> None:
+def checkers_of(lab: ControlLab, check: str) -> list[dict[str, Any]]:
+    """A health check's checkers that have looked, as the edge itself tells of them."""
+    told = lab.told_by("edge", f"/status/health-checks/{check}")
+    return [checker for checker in told[check]["checkers"] if checker["checked_ms"] is not None]
+
+
+def test_answers_and_probes_go_on_without_control_and_after_the_edge_was_killed(lab: ControlLab, zone: str) -> None:
     change(lab, zone, record("late", "192.0.2.77"))
+    client = lab.client("route53")
+    config = {"Type": "TCP", "IPAddress": lab.topology.dns_address, "Port": 1, "RequestInterval": 10}
+    check = client.create_health_check(CallerReference="late", HealthCheckConfig=config)["HealthCheck"]["Id"]
     lab.process.kill()
     lab.kill_engine("edge")
     lab.start_edge()
     try:
         assert asked(lab, f"late.{ZONE}") == ("NOERROR", ["192.0.2.77"])
         assert asked(lab, f"geo.{ZONE}", subnet=places()[0].subnet)[0] == "NOERROR"
+        seen = eventually(lambda: checkers_of(lab, check), "a checker has looked")
+        assert all("refused" in checker["reason"] for checker in seen)
     finally:
         lab.kill_and_restart()
