@@ -81,7 +81,7 @@ def parse_website(body: bytes) -> Website:
     """A WebsiteConfiguration document. Raises WebsiteRefused for one that PutBucketWebsite refuses."""
     try:
         root = ElementTree.fromstring(body)
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter two are of unknown encodings
         raise WebsiteRefused("MalformedXML", f"The website configuration is no XML: {error}") from None
     if _tag(root) != "WebsiteConfiguration":
         raise WebsiteRefused("MalformedXML", f"Expected a WebsiteConfiguration, found {_tag(root)}")

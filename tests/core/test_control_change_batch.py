@@ -82,6 +82,7 @@ def test_all_reasons_are_told_at_once() -> None:
         ((("CREATE", replace(WWW, ttl=None)),), "but found none"),
         ((("CREATE", replace(WWW, alias=AliasTarget("Z2", "a.b.", False))),), "found more than one"),
         ((("CREATE", replace(WWW, values=("192.0.2.1", "192.0.2.1"))),), "Duplicate Resource Record"),
+        ((("CREATE", replace(WWW, values=("192.0.2.1", " 192.0.2.1"))),), "Duplicate Resource Record"),
         ((("CREATE", replace(WWW, values=("1.2.3",))),), "ARRDATAIllegalIPv4Address"),
         ((("CREATE", replace(WWW, type="TXT", values=("bare words",))),), "quotation marks"),
         ((("CREATE", replace(WWW, type="MX", values=("mail.example.",))),), "MXRRDATANotValid"),

@@ -364,6 +364,21 @@ def test_an_alias_leads_to_a_record_of_its_zone_or_to_a_name_of_aws(
     change(lab, zone, ("CREATE", {**made, "AliasTarget": {**alias, "DNSName": "d1.cloudfront.net"}}))
 
 
+@pytest.mark.parametrize(
+    ("type", "port", "sni"), [("HTTP", 80, False), ("HTTPS", 443, True), ("HTTPS_STR_MATCH", 443, True)]
+)
+def test_a_health_check_shows_awss_defaults(lab: ControlLab, type: str, port: int, sni: bool) -> None:
+    client = lab.client("route53")
+    given = {"Type": type, "FullyQualifiedDomainName": "a.test", "ResourcePath": "health"}
+    given |= {"SearchString": "x"} if type.endswith("STR_MATCH") else {}
+    made = client.create_health_check(CallerReference=f"defaults {type}", HealthCheckConfig=given)["HealthCheck"]
+    shown = client.get_health_check(HealthCheckId=made["Id"])["HealthCheck"]["HealthCheckConfig"]
+    defaults = {"RequestInterval": 30, "FailureThreshold": 3, "MeasureLatency": False, "Inverted": False}
+    defaults |= {"Disabled": False, "Port": port, "EnableSNI": sni}
+    assert shown == {**given, "ResourcePath": "/health", **defaults}
+    client.delete_health_check(HealthCheckId=made["Id"])
+
+
 def test_an_account_has_two_hundred_health_checks(lab: ControlLab) -> None:
     client = lab.client("route53")
     config = {"Type": "CALCULATED", "HealthThreshold": 0}

@@ -13,6 +13,7 @@ from lab.core.faults import Fault
 from lab.core.s3_website_configuration import WebsiteRefused, parse_website
 from lab.core.zone import AliasTarget, HostedZone, RecordSet, Zones
 
+UNKNOWN = b'<?xml version="1.0" encoding="x"?><WebsiteConfiguration/>'
 ENDPOINT = "s3-website-us-east-1.amazonaws.com."
 
 
@@ -192,7 +193,7 @@ def test_a_configuration_that_s3_refuses_is_refused_and_changes_nothing(
     assert lab.http("GET", "/", host="www.site.test").body == b"home"
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"<WebsiteConfiguration>", b"<Website/>", b"\xff\x00"])
+@pytest.mark.parametrize("body", [b"", b"{}", b"<WebsiteConfiguration>", b"<Website/>", b"\xff\x00", UNKNOWN])
 def test_what_is_no_website_configuration_is_malformed_xml(body: bytes) -> None:
     with pytest.raises(WebsiteRefused) as caught:
         parse_website(body)

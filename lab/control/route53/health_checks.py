@@ -200,7 +200,7 @@ def _check_of(given: dict[str, Any], reference: str, health_check_id: str) -> He
         measure_latency=given.get("MeasureLatency", False),
         inverted=given.get("Inverted", False),
         disabled=given.get("Disabled", False),
-        enable_sni=given.get("EnableSNI", True),
+        enable_sni=given.get("EnableSNI", kind.startswith("HTTPS")),
         regions=regions,
         health_threshold=given.get("HealthThreshold", 0),
         child_health_checks=tuple(given.get("ChildHealthChecks") or ()),

@@ -41,6 +41,7 @@ def problem_with(record_type: str, value: str) -> str | None:
 
 def normal_value(record_type: str, value: str) -> str:
     """A valid value in the form that comparisons use: names and addresses in one spelling."""
+    value = value.strip()
     if record_type in ("CNAME", "NS", "PTR"):
         return value.lower().rstrip(".") + "."
     if record_type == "AAAA":
