@@ -21,6 +21,7 @@ from lab.control.history_log import HistoryLog
 from lab.core import codec
 from lab.core.forgery import forged, host_rule
 from lab.core.topology import Topology
+from lab.core.whole_number import whole_number
 from lab.errors import EnvironmentFailure, UserError
 from lab.live.http_client import CallFailed, HttpClient
 from lab.live.http_message import Request, Response, json_response
@@ -197,9 +198,10 @@ def _json(request: Request) -> Any:
 
 def _after(request: Request) -> int:
     text = dict(parse_qsl(request.query)).get("after", "0")
-    if not text.isdecimal():
-        raise UserError(f"after: expected a number of an event, got {text!r}")
-    return int(text)
+    number = whole_number(text)
+    if number is None:
+        raise UserError(f"after: expected a number of an event, got {text!r:.100}")
+    return number
 
 
 def _ok(value: Any) -> Response:

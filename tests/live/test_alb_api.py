@@ -162,6 +162,7 @@ def test_a_lambda_target_group_has_its_health_checks_off_by_default(elb: Any) ->
         {"HealthCheckPath": "health"},
         {"Matcher": {"HttpCode": "200-500"}},
         {"HealthCheckPort": "80"},
+        {"HealthCheckPort": "\u00b2"},
     ):
         assert error(elb.modify_target_group, TargetGroupArn=arn, **parameters)[0] in (
             "ValidationError",

@@ -109,7 +109,8 @@ def test_history_tells_faults_and_what_parts_report(lab: ControlLab) -> None:
         ("unhealthy", "us-west-2", "check"),
     ]
     assert events[0]["time_ms"] == fault["since_ms"]
-    assert lab.api("GET", "/api/history?after=soon")[0] == 400
+    for after in ("soon", "-1", "%D9%A3", "9" * 5_000):
+        assert lab.api("GET", f"/api/history?after={after}")[0] == 400
 
 
 def test_a_region_that_loses_its_data_has_its_engine_killed_and_started(lab: ControlLab) -> None:

@@ -83,6 +83,7 @@ def test_replicas_are_compared_item_by_item() -> None:
             await lab.put(EAST, TABLE, "differs", "east")
             await lab.put(WEST, TABLE, "only west", "1")
             await lab.delete(EAST, TABLE, "deleted")
+            assert (await lab.call("replicator", "GET", f"/diff?table={TABLE}&limit={'9' * 5_000}")).status == 400
             found = await lab.get(f"/diff?table={TABLE}&limit=2")
             assert (found["items"], found["differing"]) == ({EAST: 2, WEST: 4}, 3)
             assert [difference["key"] for difference in found["differences"]] == [

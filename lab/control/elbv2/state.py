@@ -22,6 +22,7 @@ from lab.core.load_balancer import (
     TargetGroup,
 )
 from lab.core.topology import ACCOUNT_ID, Topology
+from lab.core.whole_number import whole_number
 
 NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?")
 PAGE_MAX = 400
@@ -171,7 +172,7 @@ def attributes_of(call: Call, known: dict[str, str]) -> dict[str, str]:
         default = known[key]
         if default in ("true", "false") and value not in ("true", "false"):
             raise AwsError("ValidationError", f"'{key}' must be true or false, not '{value}'")
-        if default.isdigit() and not value.isdigit():
+        if default.isdigit() and whole_number(value) is None:
             raise AwsError("ValidationError", f"'{key}' must be a number, not '{value}'")
         given[key] = value
     return given

@@ -29,6 +29,7 @@ from lab.core.function import Function
 from lab.core.lambda_errors import ValidationFailed
 from lab.core.lambda_function_name import parse_function_name
 from lab.core.load_balancer import Target, TargetGroup
+from lab.core.whole_number import whole_number
 
 GROUPS_MAX = 3000
 TARGETS_MAX = 1000
@@ -262,7 +263,7 @@ def _with_health_checks(group: TargetGroup, given: dict[str, Any]) -> TargetGrou
             "InvalidConfigurationRequest", "Health check enabled must be true for target groups of type 'ip'"
         )
     port = changes.get("health_check_port", "traffic-port")
-    if port != "traffic-port" and not (port.isdigit() and 1 <= int(port) <= 65535):
+    if port != "traffic-port" and not 1 <= (whole_number(port) or 0) <= 65535:
         raise AwsError("ValidationError", f"Health check port '{port}' must be 'traffic-port' or between 1 and 65535")
     if not str(changes.get("health_check_path", "/")).startswith("/"):
         raise AwsError("ValidationError", "Health check path must begin with a '/' character")

@@ -13,10 +13,10 @@ from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
 from lab.control.route53 import names
 from lab.control.route53.delegation_sets import delegation_set_of
-from lab.control.route53.paging import whole_number
 from lab.control.route53.state import Route53State
 from lab.core.geography import Geography, great_circle_km
 from lab.core.topology import Topology
+from lab.core.whole_number import whole_number
 
 DEFAULT_BITS = {4: 24, 6: 64}
 Resolve = Callable[[dict[str, str]], Awaitable[dict[str, Any]]]

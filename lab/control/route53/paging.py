@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
+from lab.core.whole_number import whole_number
 
 PAGE_MAX = 300
 T = TypeVar("T")
-
-
-def whole_number(text: str) -> int | None:
-    """The number that a text of digits is; None for any other text, and for numbers that no listing is as long as."""
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def page_size(call: Call, name: str = "MaxItems", most: int = PAGE_MAX) -> int:

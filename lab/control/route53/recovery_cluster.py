@@ -11,8 +11,8 @@ from typing import Any
 
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
-from lab.control.route53.paging import whole_number
 from lab.control.route53.recovery_state import RecoveryState, RoutingControl
+from lab.core.whole_number import whole_number
 
 ENTRIES_MAX = 10
 PAGE_MAX = 1_000

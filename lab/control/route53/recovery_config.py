@@ -13,8 +13,8 @@ from typing import Any
 
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
-from lab.control.route53.paging import whole_number
 from lab.control.route53.recovery_state import Cluster, ControlPanel, RecoveryState, RoutingControl
+from lab.core.whole_number import whole_number
 
 ACCOUNT = "000000000000"
 CLUSTERS_MAX, PANELS_MAX, CONTROLS_MAX, CONTROLS_OF_PANEL_MAX = 2, 50, 300, 100

@@ -17,6 +17,7 @@ from lab.control.route53.paging import page_size
 from lab.control.route53.records import Policy, PolicyVersion
 from lab.control.route53.state import Route53State
 from lab.core.traffic_policy import TrafficPolicyError, parse_policy
+from lab.core.whole_number import whole_number
 
 POLICIES_MAX = 50
 VERSIONS_MAX = 1_000
@@ -93,9 +94,10 @@ class TrafficPoliciesPlane:
     def list_traffic_policy_versions(self, call: Call) -> dict[str, Any]:
         policy, limit = self._state.policy(call.parameters["Id"]), page_size(call, most=PAGE_MAX)
         marker = call.parameters.get("TrafficPolicyVersionMarker") or "1"
-        if not marker.isdecimal():
+        start = whole_number(marker)
+        if start is None:
             raise AwsError("InvalidInput", f"Invalid TrafficPolicyVersionMarker {marker!r}")
-        left = [version for version in policy.versions if not version.deleted and version.version >= int(marker)]
+        left = [version for version in policy.versions if not version.deleted and version.version >= start]
         return {
             "TrafficPolicies": [_shape(policy, version) for version in left[:limit]],
             "IsTruncated": len(left) > limit,

@@ -19,6 +19,7 @@ from lab.core.faults import FaultSet
 from lab.core.replication import Replication
 from lab.core.replication_work import Outcome
 from lab.core.table import KeyAttribute, Tables
+from lab.core.whole_number import whole_number
 from lab.data import geography
 from lab.live.clock import now_ms
 from lab.live.http_client import CallFailed, HttpClient
@@ -322,14 +323,16 @@ class Replicator:
     async def _diff(self, request: Request) -> Response:
         """`GET /diff?table=NAME&limit=N`: the replicas of a table compared item by item."""
         wanted = parse_qs(request.query)
-        table, limit = wanted.get("table", [""])[0], wanted.get("limit", ["100"])[0]
-        if table not in self._keys or not limit.isdigit():
+        table, limit = wanted.get("table", [""])[0], whole_number(wanted.get("limit", ["100"])[0])
+        if limit is None:
+            return json_response(400, orjson.dumps({"error": "limit: expected a number of items"}))
+        if table not in self._keys:
             known = ", ".join(sorted(self._keys)) or "none"
             return json_response(400, orjson.dumps({"error": f"no global table {table!r}; there are: {known}"}))
         regions = sorted(region for name, region in self._readers if name == table)
         engines = {region: self._engines[region] for region in regions}
         try:
-            found = await compare_replicas(table, self._keys[table], engines, int(limit))
+            found = await compare_replicas(table, self._keys[table], engines, limit)
         except (CallFailed, EngineError, EngineRestarted) as error:
             return json_response(503, orjson.dumps({"error": f"the replicas of {table} cannot all be read: {error}"}))
         return json_response(
@@ -348,5 +351,4 @@ class Replicator:
 
 
 def _after(request: Request) -> int:
-    value = parse_qs(request.query).get("after", ["0"])[0]
-    return int(value) if value.isdigit() else 0
+    return whole_number(parse_qs(request.query).get("after", ["0"])[0]) or 0
