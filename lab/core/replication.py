@@ -12,11 +12,11 @@ a link that is cut or a region that is paused holds back only its own pairs. Cap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from lab.core import item as items
-from lab.core.conflict import Conflict, LostWrite, Version
+from lab.core.conflict import OLDEST, Conflict, LostWrite, Version
 from lab.core.faults import FaultSet
 from lab.core.item import NO_POSITION, Item, Record
 from lab.core.replication_accounts import Accounts
@@ -118,17 +118,19 @@ class Replication:
         start = Checkpoint(f"{created_ms - 1:020d}{9_999_999_999:010d}") if seeded_from is None else Checkpoint()
         self._store.set_checkpoint(name, region, start)
 
-    def on_reset(self, region: str, now_ms: int, acknowledged: Iterable[Acknowledged] = ()) -> None:
+    def on_reset(self, region: str, now_ms: int, acknowledged: Sequence[Acknowledged] = ()) -> None:
         """A region's engine came back empty: what only it had is lost, and it is filled from the others.
 
         Of all writes that were `acknowledged`, here or elsewhere, those are lost that no write survived that is not
-        older; what is still to be read from a stream is not lost.
+        older; what is still to be read from another stream has survived.
         """
         self._epochs[region] = self._epochs.get(region, 0) + 1
         self._shipping.forget_in_flight(region)
+        others = [write for write in acknowledged if write.region != region]  # its own stream is another one now
+        unread = self._accounts.unread(others)
         for name, group in self._ledger.groups.items():
             if region in group.replicas:
-                self._reset_replica(name, group, region, now_ms)
+                self._reset_replica(name, group, region, unread, now_ms)
         if region not in self._accounts.open:
             self._accounts.count(acknowledged, now_ms)
         self._store.commit()
@@ -138,12 +140,14 @@ class Replication:
         """How often an engine came back empty since the start: what was read before that is out of date after it."""
         return sum(self._epochs.values())
 
-    def on_met(self, region: str, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
+    def on_met(self, region: str, acknowledged: Sequence[Acknowledged], now_ms: int) -> None:
         """A region's engine is met for the first time: what earlier runs of it had `acknowledged` is lost."""
-        self._accounts.count((w for w in acknowledged if w.region == region and not w.of_this_run), now_ms)
+        self._accounts.count([w for w in acknowledged if w.region == region and not w.of_this_run], now_ms)
         self._store.commit()
 
-    def _reset_replica(self, name: str, group: Group, region: str, now_ms: int) -> None:
+    def _reset_replica(
+        self, name: str, group: Group, region: str, unread: Mapping[tuple[str, bytes], Version], now_ms: int
+    ) -> None:
         group.filled.discard(region)
         group.scanned[region] = group.draining[region] = 0
         self._filling.forget(name, region)
@@ -164,7 +168,7 @@ class Replication:
         self._store.set_checkpoint(name, region, Checkpoint())
         for key, item in all_pending(self._store, name):
             left, lost = items.after_loss(item, region)
-            if lost and item.winner.time_ms > 0:
+            if lost and item.winner.time_ms > 0 and unread.get((name, key), OLDEST) < item.winner:
                 self._store.add_lost(LostWrite(name, key, item.winner, "captured_not_shipped", now_ms))
             if left is None:
                 self._store.forget(name, key)
@@ -289,7 +293,7 @@ class Replication:
         """Whether losses could not be counted at a reset; tell `on_acknowledged` when all replicas are filled again."""
         return bool(self._accounts.open) and not self.is_busy()
 
-    def on_acknowledged(self, acknowledged: Iterable[Acknowledged], now_ms: int, unknown: Iterable[str] = ()) -> None:
+    def on_acknowledged(self, acknowledged: Sequence[Acknowledged], now_ms: int, unknown: Iterable[str] = ()) -> None:
         """What had been acknowledged when regions were lost that nothing was known to have survived.
 
         Of the regions `unknown` it is still to be told.

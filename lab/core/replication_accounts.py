@@ -6,10 +6,10 @@ stays *open* until all replicas are filled again, over a restart of the replicat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from lab.core.conflict import LostWrite, Version
+from lab.core.conflict import OLDEST, LostWrite, Version
 from lab.core.replication_ledger import Ledger
 from lab.core.replication_store import Checkpoint
 from lab.core.replication_work import Acknowledged
@@ -27,20 +27,31 @@ class Accounts:
         self.open: set[str] = set()
         self.tables_created: Mapping[tuple[str, str], int] = {}
 
-    def count(self, acknowledged: Iterable[Acknowledged], now_ms: int) -> None:
-        """Note as lost what no write survived that is not older; what is still to be read from a stream is not."""
+    def count(self, acknowledged: Sequence[Acknowledged], now_ms: int) -> None:
+        """Note as lost what no write survived that is not older; what is still to be read from a stream survived."""
+        unread = self.unread(acknowledged)
         for write in acknowledged:
-            of_predecessor = write.time_ms < self.tables_created.get((write.table, write.region), 0)
-            if write.table in self._ledger.groups and not of_predecessor and not self._will_be_read(write):
-                skew_ms = self._skew_ms(write.region, write.time_ms)
-                version = Version(write.time_ms + skew_ms, write.region, write.counter)
-                survivor = self._ledger.load(write.table, write.key)
-                if self._precedes_replication(write):
-                    lost = survivor is None and not self._was_filled_from(write)
-                else:
-                    lost = survivor is None or survivor.item.winner < version
-                if lost:
-                    self._store.add_lost(LostWrite(write.table, write.key, version, "not_captured", now_ms))
+            if not self._concerns(write) or self._will_be_read(write):
+                continue
+            version = self._version(write)
+            if unread.get((write.table, write.key), OLDEST) > version:
+                continue
+            survivor = self._ledger.load(write.table, write.key)
+            if self._precedes_replication(write):
+                lost = survivor is None and not self._was_filled_from(write)
+            else:
+                lost = survivor is None or survivor.item.winner < version
+            if lost:
+                self._store.add_lost(LostWrite(write.table, write.key, version, "not_captured", now_ms))
+
+    def unread(self, acknowledged: Iterable[Acknowledged]) -> dict[tuple[str, bytes], Version]:
+        """By table and key, the newest write that is still to be read from a stream."""
+        newest: dict[tuple[str, bytes], Version] = {}
+        for write in acknowledged:
+            if self._concerns(write) and self._will_be_read(write):
+                entry, version = (write.table, write.key), self._version(write)
+                newest[entry] = max(version, newest.get(entry, version))
+        return newest
 
     def close(self, unknown: Iterable[str]) -> None:
         """The open accounts have been made, but for those of regions that have not told what they had acknowledged."""
@@ -49,6 +60,14 @@ class Accounts:
             if region in counted and state.unaccounted:
                 self._store.set_replica(table, region, replace(state, unaccounted=False))
         self.open -= counted
+
+    def _concerns(self, write: Acknowledged) -> bool:
+        """Whether a write went to a table that is replicated now, not to a predecessor of its name."""
+        made_ms = self.tables_created.get((write.table, write.region), 0)
+        return write.table in self._ledger.groups and write.time_ms >= made_ms
+
+    def _version(self, write: Acknowledged) -> Version:
+        return Version(write.time_ms + self._skew_ms(write.region, write.time_ms), write.region, write.counter)
 
     def _precedes_replication(self, write: Acknowledged) -> bool:
         """Whether a write is from before its table was replicated: scans find what it left, without its time."""

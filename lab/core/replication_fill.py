@@ -286,7 +286,7 @@ class Filling:
             scan.closing = 0
             self._give_up(table, group, now_ms)
             self._close_gap(table, region, group, state)
-        elif all(self._scan(table, other).closing for other in self._active(table, group)):
+        elif all(self._scan(table, other).closing == 1 for other in self._active(table, group)):
             self._close_salvage(table, group, now_ms)
         else:
             return False  # the others are still being scanned

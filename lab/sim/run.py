@@ -232,6 +232,25 @@ class _History:
             if not set(contents.values()) <= written | {None}:
                 yield f"nobody wrote {contents} for {key!r}"
 
+    def _outlived_by(
+        self, lost: Write, version: Version, versions: dict[tuple[bytes, Version], Write]
+    ) -> Version | None:
+        """A newer write from before the loss whose region has not lost its data since.
+
+        Not looked for where the replicator may have met a region for the first time after the loss, and knew then what
+        that region had acknowledged alone; nor without fences, where an apply may have overtaken it.
+        """
+        if not self._plan.fences or any(fault.kind in ("crash", "late_replica") for fault in self._plan.faults):
+            return None
+        lost_ms = min(reset for reset in self._resets[lost.region] if reset > lost.time_ms)
+        found = (
+            newer
+            for (name, newer), write in versions.items()
+            if name == lost.key and newer > version and write.time_ms < lost_ms
+            if write.boot == self._engines[write.region].boot
+        )
+        return next(found, None)
+
     def _judge_lost(
         self, lost: set[tuple[bytes, Version]], versions: dict[tuple[bytes, Version], Write]
     ) -> Iterator[str]:
@@ -241,3 +260,5 @@ class _History:
                 yield f"reported lost, but never written: {key!r} {version}"
             elif not any(reset > write.time_ms for reset in self._resets_that_lose(write.region)):
                 yield f"reported lost, but its region lost nothing: {key!r} {version}"
+            elif (newer := self._outlived_by(write, version, versions)) is not None:
+                yield f"reported lost, but {newer} had outlived it: {key!r} {version}"

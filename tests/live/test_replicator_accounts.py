@@ -15,13 +15,13 @@ from lab.live.replicator.journals import Journals
 from lab.live.replicator.losses import Losses
 from lab.live.replicator.store import SqliteStore
 
-EAST, WEST = "us-east-1", "us-west-2"
+EAST, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 TABLE, KEY = "things", b'["a"]'
 
 
-def tables(created_ms: int) -> Tables:
-    """One global table with replicas in two regions."""
-    replicas = tuple(Replica(region, "ACTIVE", created_ms, None) for region in (EAST, WEST))
+def tables(created_ms: int, regions: tuple[str, ...] = (EAST, WEST)) -> Tables:
+    """One global table with replicas in these regions."""
+    replicas = tuple(Replica(region, "ACTIVE", created_ms, None) for region in regions)
     return Tables((GlobalTable(TABLE, (KeyAttribute("id", "S"),), replicas),))
 
 
@@ -137,6 +137,56 @@ def test_a_loss_of_which_nothing_is_known_yet_is_still_to_be_counted(tmp_path: P
     core.on_acknowledged([Acknowledged(TABLE, KEY, 5, WEST, 5, of_this_run=False)], 900)
     assert [lost.key for _, lost in store.happenings.lost(0, 10)] == [KEY]
     assert not core.unaccounted()
+    store.close()
+
+
+def test_what_a_newer_write_outlived_is_not_lost_though_that_was_not_read_yet(tmp_path: Path) -> None:
+    for captured in (False, True):
+        for newer_ms, expected in ((550, []), (450, [KEY])):
+            store = SqliteStore(tmp_path / f"{captured} {newer_ms}.sqlite")
+            core = started(store)
+            if captured:
+                write = Record(KEY, 500, 5, b"{}", 7, None, 0)
+                core.on_records(TABLE, WEST, [write], Checkpoint(f"{500:020d}{5:010d}", exact=True), 500)
+            acknowledged = [
+                Acknowledged(TABLE, KEY, 500, WEST, 5, of_this_run=False),
+                Acknowledged(TABLE, KEY, newer_ms, EAST, 9, of_this_run=True),
+            ]
+            core.on_reset(WEST, 600, acknowledged)
+            assert [lost.key for _, lost in store.happenings.lost(0, 10)] == expected
+            store.close()
+
+
+def test_what_is_left_after_a_loss_of_everything_is_told_when_all_streams_were_read_beyond_their_scans(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path / "replicator.sqlite")
+    core = Replication(store)
+    core.on_faults(FaultSet())
+    core.on_tables(tables(10, (EAST, WEST, EU)))
+    core.on_records(
+        TABLE, EAST, [Record(KEY, 400, 1, b"{}", 7, None, 0)], Checkpoint(f"{400:020d}{1:010d}", exact=True), 400
+    )
+    for target in (WEST, EU):
+        batch = core.next_batch(target, 400)
+        assert batch is not None
+        core.on_batch_done(batch, Outcome("applied", 1), 400)
+    for region in (WEST, EU, EAST):
+        core.on_reset(region, 500)
+    for region in (EU, WEST):  # in the order of their names
+        fill = core.next_fill()
+        assert fill is not None and fill.target == region
+        core.on_fill_page(fill, [], None, 0, 600)
+        if region == EU:
+            core.on_caught_up(TABLE, EU, 600)
+    core.on_caught_up(TABLE, EU, 600)
+    assert store.happenings.lost(0, 10) == []
+    news = Record(KEY, 601, 1, b"[]", 8, None, 0)
+    core.on_records(TABLE, WEST, [news], Checkpoint(f"{601:020d}{1:010d}", exact=True), 602)
+    for region in (WEST, WEST, EU):
+        core.on_caught_up(TABLE, region, 602)
+    assert core.is_ready(TABLE, WEST) and core.is_ready(TABLE, EU)
+    assert store.happenings.lost(0, 10) == []
     store.close()
 
 
