@@ -6,12 +6,16 @@ RFC 1034 §5.3.1, RFC 2308 (negative caching).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
+
+from lab.core.route53.name import to_text, to_wire
 
 CNAME_CHAIN_MAX = 16
 ATTEMPTS = 2
 CACHE_ENTRIES_MAX = 10_000
+_PLAIN_NAME = re.compile(r"[a-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -138,14 +142,14 @@ class StubCache:
             tcp = tcp or over_tcp
             if reply is None:
                 return None, tcp
+            asked = name
             name, ttl_s = _follow(reply, name, chain, ttl_s)
             values = [record for record in reply.records if record.type == rtype and record.name == name]
             if values:
                 ttl_s = min(ttl_s, *(record.ttl for record in values))
                 kept = tuple(record.value for record in values)
                 return _Entry(kept, reply.rcode, now_ms + self._keep_ms(ttl_s), tuple(chain)), tcp
-            aliased = any(record.type == "CNAME" for record in reply.records)
-            if aliased and reply.rcode == "NOERROR" and not reply.negative_ttl_s and len(chain) < CNAME_CHAIN_MAX:
+            if name != asked and reply.rcode == "NOERROR" and not reply.negative_ttl_s and len(chain) < CNAME_CHAIN_MAX:
                 continue  # the chain leads out of what this server told: ask for its end
             negative_s = min(ttl_s, reply.negative_ttl_s)
             return _Entry((), reply.rcode, now_ms + self._keep_ms(negative_s), tuple(chain)), tcp
@@ -169,7 +173,8 @@ class StubCache:
 
 
 def _key(name: str, rtype: str) -> tuple[str, str]:
-    return name.lower().rstrip(".") + ".", rtype
+    text = name.lower().rstrip(".") + "."
+    return text if _PLAIN_NAME.fullmatch(text) else to_text(to_wire(text)), rtype
 
 
 def _follow(reply: Reply, name: str, chain: list[str], ttl_s: int) -> tuple[str, int]:

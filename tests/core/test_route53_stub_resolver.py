@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from lab.core.route53.name import to_text, to_wire
 from lab.core.stub_resolver import Ask, Found, Habits, Reply, ReplyRecord, StubCache
 
 Server = Callable[[Ask], Reply | None]
@@ -55,6 +56,26 @@ def test_names_are_the_same_in_any_case_and_with_or_without_the_dot() -> None:
     client = Client(address("192.0.2.1"))
     client.look_up(0)
     assert client.look_up(1, "API.lab.TEST.").from_cache
+
+
+@pytest.mark.parametrize("name", ["\u00fc.lab.test", "\u00dc.lab.test.", "a b.lab.test", "*.lab.test", "a*.lab.test"])
+def test_a_name_is_known_again_as_the_reply_spells_it(name: str) -> None:
+    def server(ask: Ask) -> Reply:
+        shown = to_text(to_wire(ask.name))
+        if ask.name.startswith("end."):
+            return Reply("NOERROR", (ReplyRecord(shown, "A", 60, "192.0.2.1"),))
+        return Reply("NOERROR", (ReplyRecord(shown, "CNAME", 60, "end.lab.test."),))
+
+    client = Client(server)
+    assert client.look_up(0, name).addresses == ("192.0.2.1",)
+    assert client.look_up(1, name.lower()).from_cache
+    assert len(client.asked) == 2
+
+
+def test_an_alias_of_another_name_is_no_answer_and_not_asked_for_without_end() -> None:
+    client = Client(lambda ask: Reply("NOERROR", (ReplyRecord("other.test.", "CNAME", 60, "c.test."),)))
+    assert client.look_up(0).addresses == ()
+    assert len(client.asked) == 1
 
 
 def test_an_absence_is_kept_for_as_long_as_the_soa_says() -> None:
