@@ -36,7 +36,10 @@ def _print(found: dict[str, Any]) -> None:
     if not found["differing"]:
         print(f"The replicas of {found['table']} agree: items {counts}.")
         return
-    print(f"{found['differing']} items of {found['table']} differ: items {counts}.")
+    count = found["differing"]
+    print(
+        f"{count} item{'s' if count > 1 else ''} of {found['table']} differ{'' if count > 1 else 's'}: items {counts}."
+    )
     for difference in found["differences"]:
         print(f"\n{key_text(difference['key'])}")
         for region, item in difference["items"].items():

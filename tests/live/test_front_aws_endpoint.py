@@ -79,6 +79,21 @@ def test_item_operations_reach_the_engine_and_writes_are_journaled_and_wake_the_
     assert "/wake/us-east-1/orders" not in lab.woken  # no other region has it
 
 
+@pytest.mark.parametrize("operation", ["PutItem", "GetItem"])
+def test_a_body_that_is_no_json_object_is_refused_whatever_the_engine_makes_of_it(
+    lab: FrontLab, operation: str
+) -> None:
+    headers = [
+        ("X-Amz-Target", f"DynamoDB_20120810.{operation}"),
+        ("Authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, Signature=0"),
+        ("Content-Type", "application/x-amz-json-1.0"),
+    ]
+    for body in (b"{", b"[]", b"5", b"\xff", b'{"TableName":"users","Item":{"id":{"S":"\xff"}}}'):
+        host, port = lab.address("us-east-1"), lab.topology.aws_port
+        response = lab.http("POST", "/", host=host, headers=headers, body=body, port=port)
+        assert (response.status, b"SerializationException" in response.body) == (400, True), response.body
+
+
 def test_partiql_does_not_write_to_a_table_with_replicas_and_goes_on_reading_it(lab: FrontLab) -> None:
     client = lab.boto("dynamodb")
     with pytest.raises(ClientError) as error:

@@ -29,6 +29,7 @@ PARTIQL_UNREPLICATED = AwsError(
     "PartiQL does not write to tables with replicas in this lab: the engine leaves such writes out of the table's "
     "stream. Use PutItem, UpdateItem, DeleteItem, BatchWriteItem or TransactWriteItems.",
 )
+NO_OBJECT = AwsError("SerializationException", "The request body is not a JSON object in UTF-8.")
 
 
 class DynamoDb:
@@ -60,6 +61,12 @@ class DynamoDb:
 
     async def answer(self, prefix: str, operation: str, request: Request) -> Response:
         """Answer one call that is served and not control's. Raises EngineFailed."""
+        response = await self._answer(prefix, operation, request)
+        if response.status >= 500 and request.body and _object(request.body) is None:
+            raise EngineFailed(NO_OBJECT)
+        return response
+
+    async def _answer(self, prefix: str, operation: str, request: Request) -> Response:
         target = f"{prefix}.{operation}"
         if prefix == PREFIX and operation in WRITES:
             return await self._write(target, operation, request)
@@ -72,11 +79,8 @@ class DynamoDb:
         return _clean(response)
 
     async def _write(self, target: str, operation: str, request: Request) -> Response:
-        try:
-            parsed = orjson.loads(request.body)
-        except orjson.JSONDecodeError:
-            parsed = None
-        if not isinstance(parsed, dict):  # the engine has the words for it
+        parsed = _object(request.body)
+        if parsed is None:  # the engine has the words for it
             return _clean(await self._engine.dynamodb(target, request.body, idempotent=True))
         tables = tables_named(operation, parsed)
         if operation in STATEMENT_WRITES and any(table in self._global for table in tables):
@@ -114,6 +118,15 @@ class DynamoDb:
         answer["Table"] = described_table(answer["Table"], self._region, self._store.get(Tables))
         response.body = orjson.dumps(answer)
         return response
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that a body is, None if it is anything else."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def _without_marks(response: Response) -> Response:
