@@ -262,6 +262,8 @@ def test_a_cancelled_transaction_leaves_nothing_behind(check: Check) -> None:
 
 def test_a_write_never_leaves_an_item_without_its_key(check: Check) -> None:
     async def test(engine: Engine) -> None:
+        if engine.stands_in:
+            pytest.skip("what stands in for DynamoDB Local here takes other attributes for the key")
         table, values = engine.table, {":x": {"S": "x"}}
         await engine.put("a", "1")
         for action in (
