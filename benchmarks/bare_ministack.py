@@ -67,7 +67,11 @@ def bare_ministack(port: int, folder: Path) -> Iterator[BareMiniStack]:
         yield BareMiniStack(port)
     finally:
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:  # it waits for clients that went without a word
+            process.kill()
+            process.wait()
 
 
 def _wait_for_port(port: int) -> None:
