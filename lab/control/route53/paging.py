@@ -22,11 +22,16 @@ def page_size(call: Call, name: str = "MaxItems", most: int = PAGE_MAX) -> int:
     return min(number, most)
 
 
-def token_page(call: Call, items: Sequence[T], most: int = 100) -> tuple[Sequence[T], str | None]:
-    """The page that NextToken and MaxResults ask for, and the token of the following one. Raises InvalidInput."""
+def token_page(
+    call: Call, items: Sequence[T], most: int = 100, error: str = "InvalidInput"
+) -> tuple[Sequence[T], str | None]:
+    """The page that NextToken and MaxResults ask for, and the token of the following one.
+
+    Raises AwsError, an `error` for a token that is of no listing.
+    """
     token = call.parameters.get("NextToken", "0")
     start = whole_number(token)
     if start is None or start > len(items):
-        raise AwsError("InvalidInput", f"Invalid value for NextToken: {token!r:.100}")
+        raise AwsError(error, f"Invalid value for NextToken: {token!r:.100}")
     end = start + page_size(call, "MaxResults", most)
     return items[start:end], str(end) if end < len(items) else None

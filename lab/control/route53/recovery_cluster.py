@@ -11,8 +11,8 @@ from typing import Any
 
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
+from lab.control.route53.paging import token_page
 from lab.control.route53.recovery_state import RecoveryState, RoutingControl
-from lab.core.whole_number import whole_number
 
 ENTRIES_MAX = 10
 PAGE_MAX = 1_000
@@ -50,8 +50,7 @@ class RecoveryClusterPlane:
         if wanted is not None:
             self._state.panel(wanted)
         controls = [c for c in self._state.value.controls if wanted in (None, c.panel_arn)]
-        start = _start(call, len(controls))
-        end = start + call.parameters.get("MaxResults", PAGE_MAX)
+        page, token = token_page(call, controls, PAGE_MAX, "ValidationException")
         return {
             "RoutingControls": [
                 {
@@ -61,9 +60,9 @@ class RecoveryClusterPlane:
                     "RoutingControlName": control.name,
                     "RoutingControlState": _word(control),
                 }
-                for control in controls[start:end]
+                for control in page
             ],
-            "NextToken": str(end) if end < len(controls) else None,
+            "NextToken": token,
         }
 
     def _switch(self, entries: list[dict[str, Any]]) -> None:
@@ -74,14 +73,6 @@ class RecoveryClusterPlane:
             wanted[control.arn] = entry["RoutingControlState"] == "On"
         controls = tuple(replace(c, on=wanted.get(c.arn, c.on)) for c in self._state.value.controls)
         self._state.keep(controls=controls)
-
-
-def _start(call: Call, most: int) -> int:
-    token = call.parameters.get("NextToken", "0")
-    start = whole_number(token)
-    if start is None or start > most:
-        raise AwsError("ValidationException", f"NextToken {token!r:.100} is of no listing.")
-    return start
 
 
 def _word(control: RoutingControl) -> str:

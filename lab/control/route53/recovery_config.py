@@ -13,8 +13,8 @@ from typing import Any
 
 from lab.control.aws_error import AwsError
 from lab.control.dispatch import Call
+from lab.control.route53.paging import token_page
 from lab.control.route53.recovery_state import Cluster, ControlPanel, RecoveryState, RoutingControl
-from lab.core.whole_number import whole_number
 
 ACCOUNT = "000000000000"
 CLUSTERS_MAX, PANELS_MAX, CONTROLS_MAX, CONTROLS_OF_PANEL_MAX = 2, 50, 300, 100
@@ -249,12 +249,8 @@ def _check_quota(what: str, count: int, most: int) -> None:
 
 
 def _page(call: Call, member: str, items: list[Any]) -> dict[str, Any]:
-    token = call.parameters.get("NextToken", "0")
-    start = whole_number(token)
-    if start is None or start > len(items):
-        raise AwsError("ValidationException", f"NextToken {token!r:.100} is of no listing.")
-    end = start + int(call.parameters.get("MaxResults", PAGE_MAX))
-    return {member: items[start:end], "NextToken": str(end) if end < len(items) else None}
+    page, token = token_page(call, items, PAGE_MAX, "ValidationException")
+    return {member: page, "NextToken": token}
 
 
 def _swap(items: tuple[Any, ...], old: object, new: object) -> tuple[Any, ...]:
